@@ -1,0 +1,104 @@
+//! Idempotency keys: what a repeated request is recognised by.
+//!
+//! Only hashes are kept. They are SHA-256 cut short, so that nobody can craft a request that is
+//! taken for somebody else's repeat.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::username::Username;
+
+/// How long a key is remembered, in milliseconds.
+pub const KEY_WINDOW_MS: u64 = 10 * 60 * 1_000;
+
+/// Longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 255;
+
+/// What a key is scoped by, besides the username.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Posting a message.
+    Post,
+    /// Reading a mailbox.
+    Read,
+}
+
+/// A key as it is remembered: 128 bits for (operation, username, key), 64 for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyClaim {
+    /// Hash of operation, username and key.
+    pub hash: [u8; 16],
+    /// Hash of the rest of the request: another one under the same key is a mistake of the client.
+    pub body: u64,
+}
+
+impl KeyClaim {
+    /// The claim of `key` (1 to 255 bytes) for one operation on one mailbox, with the fields of the
+    /// request in a fixed order.
+    pub fn new<'a>(
+        operation: Operation,
+        username: &Username,
+        key: &[u8],
+        fields: impl IntoIterator<Item = &'a [u8]>,
+    ) -> KeyClaim {
+        let scope = match operation {
+            Operation::Post => b"post".as_slice(),
+            Operation::Read => b"read",
+        };
+        let name = digest([scope, username.as_str().as_bytes(), key]);
+        let body = digest(fields);
+        KeyClaim {
+            hash: first_bytes(&name),
+            body: u64::from_be_bytes(first_bytes(&body)),
+        }
+    }
+}
+
+/// SHA-256 over fields, each behind its length, so that no two lists of fields look alike.
+fn digest<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for field in fields {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    hasher.finalize().into()
+}
+
+fn first_bytes<const N: usize>(digest: &[u8; 32]) -> [u8; N] {
+    std::array::from_fn(|i| digest[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(operation: Operation, name: &str, key: &[u8], fields: &[&[u8]]) -> KeyClaim {
+        KeyClaim::new(
+            operation,
+            &Username::from_stored(name),
+            key,
+            fields.iter().copied(),
+        )
+    }
+
+    #[test]
+    fn a_key_is_scoped_by_operation_and_username() {
+        let post = claim(Operation::Post, "a", b"k", &[b"x"]);
+        assert_eq!(post, claim(Operation::Post, "a", b"k", &[b"x"]));
+        assert_ne!(post.hash, claim(Operation::Read, "a", b"k", &[b"x"]).hash);
+        assert_ne!(post.hash, claim(Operation::Post, "b", b"k", &[b"x"]).hash);
+        assert_ne!(post.hash, claim(Operation::Post, "a", b"l", &[b"x"]).hash);
+        assert_ne!(
+            claim(Operation::Post, "ab", b"c", &[]).hash,
+            claim(Operation::Post, "a", b"bc", &[]).hash
+        );
+    }
+
+    #[test]
+    fn another_body_under_the_same_key_is_seen() {
+        let one = claim(Operation::Post, "a", b"k", &[b"x", b"y"]);
+        let other = claim(Operation::Post, "a", b"k", &[b"xy", b""]);
+        assert_eq!(one.hash, other.hash);
+        assert_ne!(one.body, other.body);
+    }
+}

@@ -1,0 +1,98 @@
+//! The messages of one mailbox in the order of delivery.
+//!
+//! Most mailboxes hold one message, so one is kept in place, without a second allocation.
+
+use std::collections::VecDeque;
+
+use super::message::Unread;
+
+/// Unread messages, oldest first.
+#[derive(Clone, Debug, Default)]
+pub enum Queue {
+    /// No message.
+    #[default]
+    Empty,
+    /// One, in place.
+    One(Unread),
+    /// More than one at some time; boxed nowhere, because a deque is no larger than a message.
+    Many(VecDeque<Unread>),
+}
+
+impl Queue {
+    /// Adds the youngest message.
+    pub fn push(&mut self, message: Unread) {
+        *self = match std::mem::take(self) {
+            Queue::Empty => Queue::One(message),
+            Queue::One(first) => Queue::Many(VecDeque::from([first, message])),
+            Queue::Many(mut messages) => {
+                messages.push_back(message);
+                Queue::Many(messages)
+            }
+        };
+    }
+
+    /// Removes the oldest message.
+    pub fn pop(&mut self) -> Option<Unread> {
+        match self {
+            Queue::Many(messages) => messages.pop_front(),
+            _ => match std::mem::take(self) {
+                Queue::One(message) => Some(message),
+                _ => None,
+            },
+        }
+    }
+
+    /// Removes every message for which `leaves` holds, in order, handing each to `gone`.
+    pub fn remove_if(&mut self, leaves: impl Fn(&Unread) -> bool, mut gone: impl FnMut(Unread)) {
+        match self {
+            Queue::Empty => {}
+            Queue::One(message) => {
+                if leaves(message)
+                    && let Some(message) = self.pop()
+                {
+                    gone(message);
+                }
+            }
+            Queue::Many(messages) => {
+                for _ in 0..messages.len() {
+                    let Some(message) = messages.pop_front() else {
+                        break;
+                    };
+                    if leaves(&message) {
+                        gone(message);
+                    } else {
+                        messages.push_back(message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Queue::Empty => 0,
+            Queue::One(_) => 1,
+            Queue::Many(messages) => messages.len(),
+        }
+    }
+
+    /// The message at a place, 0 being the oldest.
+    pub fn get(&self, place: usize) -> Option<&Unread> {
+        match self {
+            Queue::Empty => None,
+            Queue::One(message) => (place == 0).then_some(message),
+            Queue::Many(messages) => messages.get(place),
+        }
+    }
+
+    /// The messages, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Unread> {
+        let (one, many) = match self {
+            Queue::Empty => (None, None),
+            Queue::One(message) => (Some(message), None),
+            Queue::Many(messages) => (None, Some(messages)),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}

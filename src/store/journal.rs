@@ -1,0 +1,53 @@
+//! The journal: what happened, in order, durable before anyone is told.
+
+use super::StoreError;
+use super::group::{Group, HighWater, Record};
+use crate::domain::username::ShardId;
+
+/// A place in the journal: it grows, and everything before the smallest one in use can go. In the
+/// embedded journal it is the number of a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+/// Called for each record of a replay with the place it was found at.
+pub type Visit<'a> = dyn FnMut(Position, Record<'_>) -> Result<(), StoreError> + Send + 'a;
+
+/// An append-only record of every shard's events. One committer appends.
+pub trait Journal: Send + Sync + 'static {
+    /// Makes the group durable as a whole. After an error nothing of the group may be answered and
+    /// nothing more may be appended: the group may or may not be found by a replay.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when a write or its sync failed.
+    fn append(&self, group: &Group) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The place at or after which the next group goes: whoever needs an event of that group found
+    /// again must not let the journal go beyond this.
+    fn position(&self) -> Position;
+
+    /// Whether there is room for posts. Without, reads and trims still go through.
+    fn has_room(&self) -> bool;
+
+    /// Visits the durable records of `shards` in the order they were appended, and returns a high
+    /// water at or above that of every record ever appended, trimmed ones too. Can be called from
+    /// several threads at once, for different shards.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] before anything is visited when acknowledged records are damaged, and
+    /// whatever `visit` returns.
+    fn replay(
+        &self,
+        shards: &[ShardId],
+        visit: &mut Visit<'_>,
+    ) -> impl Future<Output = Result<HighWater, StoreError>> + Send;
+
+    /// Lets go of the shard's records before `base`, which only grows.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when letting go failed; the records may come back.
+    fn trim(
+        &self,
+        shard: ShardId,
+        base: Position,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}

@@ -1,0 +1,1 @@
+//! The embedded stores: files of this machine under one data directory.
