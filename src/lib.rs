@@ -4,5 +4,12 @@
 //! shard that owns the username (`shard`), which lets the mailbox (`domain`) decide; the decision is
 //! an event, made durable by the journal (`store`) before the answer leaves.
 
+pub mod service;
+
 pub mod domain;
+
+pub mod shard;
+
 pub mod store;
+
+pub mod metrics;

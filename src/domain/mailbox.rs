@@ -5,6 +5,7 @@
 //! messages is dropped by its shard: it has no state worth keeping.
 
 use super::event::TakenRange;
+use super::id::MessageId;
 use super::limits::Limits;
 use super::message::{Ended, Unread};
 use super::queue::Queue;
@@ -34,6 +35,30 @@ pub struct MailboxFull {
     pub bytes_max: usize,
 }
 
+impl MailboxFull {
+    /// Whether a message of `more` bytes fits beside `messages` of together `bytes`.
+    ///
+    /// # Errors
+    /// [`MailboxFull`] when it would pass a limit.
+    pub fn check(
+        messages: usize,
+        bytes: usize,
+        more: usize,
+        limits: &Limits,
+    ) -> Result<(), MailboxFull> {
+        let (messages_max, bytes_max) = (limits.mailbox_messages_max, limits.mailbox_bytes_max);
+        let fits = messages < messages_max && bytes + more <= bytes_max;
+        if fits {
+            Ok(())
+        } else {
+            Err(MailboxFull {
+                messages_max,
+                bytes_max,
+            })
+        }
+    }
+}
+
 impl Mailbox {
     /// The empty mailbox of `username`.
     pub fn new(username: Username) -> Mailbox {
@@ -55,15 +80,7 @@ impl Mailbox {
     /// # Errors
     /// [`MailboxFull`] when it would pass a limit.
     pub fn admit(&self, bytes: usize, limits: &Limits) -> Result<(), MailboxFull> {
-        if self.unread.len() >= limits.mailbox_messages_max
-            || self.bytes + bytes > limits.mailbox_bytes_max
-        {
-            return Err(MailboxFull {
-                messages_max: limits.mailbox_messages_max,
-                bytes_max: limits.mailbox_bytes_max,
-            });
-        }
-        Ok(())
+        MailboxFull::check(self.unread.len(), self.bytes, bytes, limits)
     }
 
     /// Adds a message, the youngest so far.
@@ -140,6 +157,11 @@ impl Mailbox {
     /// When the oldest waiting message was created.
     pub fn oldest_at(&self) -> Option<UnixMs> {
         self.unread.get(0).map(|message| message.id.created_at())
+    }
+
+    /// The waiting message with this id. Ids grow from oldest to youngest, so this halves.
+    pub fn find(&self, id: MessageId) -> Option<&Unread> {
+        self.unread.find(id)
     }
 
     /// The waiting messages, oldest first.

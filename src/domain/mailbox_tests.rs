@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::id::{IdClock, MessageId};
+use super::super::id::IdClock;
 use super::super::message::{Attributes, Content, End};
 use super::super::username::Route;
 use super::*;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::id::MessageId;
 use super::message::Unread;
 
 /// Unread messages, oldest first.
@@ -83,6 +84,20 @@ impl Queue {
             Queue::Empty => None,
             Queue::One(message) => (place == 0).then_some(message),
             Queue::Many(messages) => messages.get(place),
+        }
+    }
+
+    /// The message with this id; the ids grow along the queue.
+    pub fn find(&self, id: MessageId) -> Option<&Unread> {
+        match self {
+            Queue::Empty => None,
+            Queue::One(message) => (message.id == id).then_some(message),
+            Queue::Many(messages) => {
+                let place = messages
+                    .binary_search_by_key(&id, |message| message.id)
+                    .ok()?;
+                messages.get(place)
+            }
         }
     }
 

@@ -58,6 +58,14 @@ pub enum StoreError {
         /// The release that reads it, as the file tells.
         needs: String,
     },
+    /// The journal holds an event that this version does not know.
+    #[error("journal segment {}: {source}", .position.0)]
+    UnknownEvent {
+        /// Where it was found.
+        position: journal::Position,
+        /// What is not known.
+        source: crate::domain::event::UnknownEvent,
+    },
     /// The archive's database failed.
     #[error("archive: {0}")]
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,0 +1,161 @@
+//! The archiver: one thread that moves endings from the shards to the archive, about once a second.
+//!
+//! A shard forgets an ending only when it is told `Archived`, after the row is durable. A batch that
+//! fails is repeated until it succeeds, and posts are refused meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use actix::{Message, Recipient};
+
+use super::upkeep::Flush;
+use crate::domain::message::Ended;
+use crate::domain::time::UnixMs;
+use crate::domain::username::{SHARDS, ShardId};
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::archive::Archive;
+
+/// How often rows are written, at most: every write costs some syncs of the disk, whatever its size.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often old days are dropped.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Endings of some shards of one worker.
+#[derive(Debug)]
+pub struct FlushBatch {
+    /// The endings by shard; their events are durable.
+    pub parts: Vec<(ShardId, Flush)>,
+    /// Who is told when they are archived.
+    pub reply: Recipient<Archived>,
+}
+
+/// The archive holds these endings: by shard, the number of its oldest ones and the time through
+/// which it has all.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Archived(pub Vec<(ShardId, usize, UnixMs)>);
+
+/// The way to the archiver's thread.
+#[derive(Clone, Debug)]
+pub struct Archiver {
+    batches: SyncSender<FlushBatch>,
+    is_failing: Arc<AtomicBool>,
+}
+
+impl Archiver {
+    /// Starts the archiver. It ends when the last way to it is dropped.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start<A: Archive>(
+        archive: Arc<A>,
+        retention: Option<Duration>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Archiver> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (batches, queue) = sync_channel(SHARDS);
+        let is_failing = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            archive,
+            retention,
+            metrics,
+            is_failing: is_failing.clone(),
+            runtime,
+        };
+        thread::Builder::new()
+            .name("archiver".into())
+            .spawn(move || worker.run(&queue))?;
+        Ok(Archiver {
+            batches,
+            is_failing,
+        })
+    }
+
+    /// Hands a batch over; gives it back when the queue is full.
+    ///
+    /// # Errors
+    /// The batch, to be offered again later.
+    pub fn offer(&self, batch: FlushBatch) -> Result<(), FlushBatch> {
+        use std::sync::mpsc::TrySendError::{Disconnected, Full};
+        self.batches
+            .try_send(batch)
+            .map_err(|(Full(batch) | Disconnected(batch))| batch)
+    }
+
+    /// Whether the last attempt to write failed.
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+}
+
+struct Worker<A> {
+    archive: Arc<A>,
+    retention: Option<Duration>,
+    metrics: Arc<Metrics>,
+    is_failing: Arc<AtomicBool>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl<A: Archive> Worker<A> {
+    fn run(&self, queue: &Receiver<FlushBatch>) {
+        let mut last_drop: Option<Instant> = None;
+        while let Ok(first) = queue.recv() {
+            thread::sleep(INTERVAL);
+            let batches: Vec<_> = std::iter::once(first).chain(queue.try_iter()).collect();
+            self.archive_all(batches);
+            if last_drop.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
+                self.drop_old();
+                last_drop = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Writes the rows, however often that takes, then tells the hosts.
+    fn archive_all(&self, batches: Vec<FlushBatch>) {
+        let (mut rows, mut replies): (Vec<Ended>, Vec<_>) = (Vec::new(), Vec::new());
+        for batch in batches {
+            let mut done = Vec::with_capacity(batch.parts.len());
+            for (shard, flush) in batch.parts {
+                done.push((shard, flush.endings.len(), flush.through));
+                rows.extend(flush.endings);
+            }
+            replies.push((batch.reply, Archived(done)));
+        }
+        while let Err(error) = self.runtime.block_on(self.archive.put(&rows)) {
+            self.report(&error);
+            thread::sleep(INTERVAL);
+        }
+        if self.is_failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the archive can be written again");
+        }
+        self.metrics.archived.inc_by(rows.len() as u64);
+        for (host, archived) in replies {
+            host.do_send(archived);
+        }
+    }
+
+    fn report(&self, error: &StoreError) {
+        self.metrics.archive_errors.inc();
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "cannot write the archive; posts are refused and the batch is repeated until it can");
+        }
+    }
+
+    fn drop_old(&self) {
+        let Some(retention) = self.retention else {
+            return;
+        };
+        let now = super::clock::Clock::start(UnixMs::default()).now();
+        let before = UnixMs(now.0.saturating_sub(retention.as_millis() as u64));
+        if let Err(error) = self.runtime.block_on(self.archive.drop_before(before)) {
+            tracing::warn!(%error, "cannot drop archived messages past their retention; it is tried again in an hour");
+        }
+    }
+}

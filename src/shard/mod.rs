@@ -1,0 +1,40 @@
+//! Shards and the actors that run them: where decisions are made, made durable, and let go.
+//!
+//! `value` is a shard itself, a plain value; `host` is the actix actor that runs the shards of one
+//! worker; `commit` makes what they decide durable and opens the gate for their answers.
+
+pub mod value;
+
+pub mod upkeep;
+
+pub mod replay;
+
+pub mod turn;
+
+pub mod host;
+
+mod pending;
+
+pub mod commit;
+
+pub mod flush;
+
+pub mod recovery;
+
+pub mod clock;
+
+pub mod usage;
+
+mod endings;
+
+mod index;
+
+mod keys;
+
+mod mailboxes;
+
+mod pins;
+
+pub mod spread;
+
+mod wheel;

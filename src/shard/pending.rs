@@ -1,0 +1,174 @@
+//! Answers that wait for the commit of what they depend on.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::turn::Tally;
+use super::value::{Accepted, Count, Delivery, Found, Refusal};
+
+/// An answer with the way to its asker. Dropped unsent it tells that the outcome is unknown.
+#[derive(Debug)]
+pub enum Reply {
+    /// Of a post.
+    Post(
+        oneshot::Sender<Result<Accepted, Refusal>>,
+        Result<Accepted, Refusal>,
+    ),
+    /// Of a read.
+    Take(
+        oneshot::Sender<Result<Delivery, Refusal>>,
+        Result<Delivery, Refusal>,
+    ),
+    /// Of a count.
+    Count(oneshot::Sender<Count>, Count),
+    /// Of a look-up.
+    Find(oneshot::Sender<Found>, Found),
+}
+
+impl Reply {
+    fn send(self) {
+        // An asker that no longer listens gave up at its own deadline.
+        match self {
+            Reply::Post(to, answer) => drop(to.send(answer)),
+            Reply::Take(to, answer) => drop(to.send(answer)),
+            Reply::Count(to, answer) => drop(to.send(answer)),
+            Reply::Find(to, answer) => drop(to.send(answer)),
+        }
+    }
+}
+
+/// The answers of one worker by the batch they wait for, oldest first.
+#[derive(Debug, Default)]
+pub struct Pending {
+    committed: u64,
+    batches: VecDeque<Batch>,
+    spare: Vec<Reply>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    number: u64,
+    since: Instant,
+    replies: Vec<Reply>,
+    tally: Tally,
+}
+
+impl Pending {
+    /// Sends the answer when batch `number` is committed, at once if it is.
+    pub fn hold(&mut self, number: u64, reply: Reply) {
+        if number <= self.committed {
+            reply.send();
+        } else {
+            self.batch(number).replies.push(reply);
+        }
+    }
+
+    /// Counts what happened in batch `number`.
+    pub fn count(&mut self, number: u64, tally: Tally) {
+        self.batch(number).tally.add(tally);
+    }
+
+    /// Sends every answer that waited for batch `number` or an earlier one, and tells what
+    /// happened in them.
+    pub fn release(&mut self, number: u64) -> Tally {
+        self.committed = self.committed.max(number);
+        let mut tally = Tally::default();
+        while let Some(mut batch) = self.batches.pop_front_if(|batch| batch.number <= number) {
+            tally.add(batch.tally);
+            batch.replies.drain(..).for_each(Reply::send);
+            self.spare = batch.replies;
+        }
+        tally
+    }
+
+    /// Drops the answers that have waited longer than `timeout`: their askers learn that the
+    /// outcome is unknown.
+    pub fn give_up(&mut self, timeout: Duration) {
+        let late = |batch: &&mut Batch| batch.since.elapsed() >= timeout;
+        self.batches
+            .iter_mut()
+            .take_while(late)
+            .for_each(|batch| batch.replies.clear());
+    }
+
+    /// The last batch that was committed.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    fn batch(&mut self, number: u64) -> &mut Batch {
+        let place = self
+            .batches
+            .iter()
+            .rposition(|batch| batch.number <= number);
+        let place = match place {
+            Some(place) if self.batches[place].number == number => place,
+            before => {
+                let place = before.map_or(0, |place| place + 1);
+                let replies = std::mem::take(&mut self.spare);
+                let (since, tally) = (Instant::now(), Tally::default());
+                self.batches.insert(
+                    place,
+                    Batch {
+                        number,
+                        since,
+                        replies,
+                        tally,
+                    },
+                );
+                place
+            }
+        };
+        &mut self.batches[place]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply() -> (Reply, oneshot::Receiver<Count>) {
+        let (to, asker) = oneshot::channel();
+        (Reply::Count(to, Count::default()), asker)
+    }
+
+    #[test]
+    fn an_answer_leaves_with_its_batch_and_not_before() {
+        let mut pending = Pending::default();
+        let askers: Vec<_> = [3, 2, 3]
+            .into_iter()
+            .map(|number| {
+                let (reply, asker) = reply();
+                pending.hold(number, reply);
+                (number, asker)
+            })
+            .collect();
+        pending.release(2);
+        for (number, mut asker) in askers {
+            assert_eq!(asker.try_recv().is_ok(), number <= 2, "batch {number}");
+        }
+        let (late, mut asker) = reply();
+        pending.hold(1, late);
+        assert!(asker.try_recv().is_ok(), "its batch is committed already");
+    }
+
+    #[test]
+    fn an_answer_given_up_tells_that_the_outcome_is_unknown_but_is_still_counted() {
+        let (mut pending, (reply, mut asker)) = (Pending::default(), reply());
+        pending.hold(1, reply);
+        pending.count(
+            1,
+            Tally {
+                posted: 1,
+                ..Tally::default()
+            },
+        );
+        pending.give_up(Duration::from_secs(60));
+        assert_eq!(asker.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        pending.give_up(Duration::ZERO);
+        assert_eq!(asker.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(pending.release(1).posted, 1);
+    }
+}

@@ -1,0 +1,132 @@
+//! Recovery of one shard: applying its events again, by the functions that applied them first.
+
+use super::index::Place;
+use super::keys::{Done, KEY_OVERHEAD_BYTES};
+use super::mailboxes::MAILBOX_OVERHEAD_BYTES;
+use super::usage::Usage;
+use super::value::{Shard, message_bytes};
+use super::wheel::Wheel;
+use crate::domain::event::{Event, Posted, Taken};
+use crate::domain::message::{Content, Ended, Unread};
+use crate::domain::time::UnixMs;
+use crate::domain::username::Username;
+use crate::store::group::HighWater;
+use crate::store::journal::Position;
+
+/// The wheel hands a handle out at most this late.
+const WHEEL_LATENESS_MS: u64 = 16;
+
+impl Shard {
+    /// Applies an event that was recorded at `at` and found at `position`.
+    pub fn replay(&mut self, position: Position, at: UnixMs, event: Event<'_>) {
+        if self.at == UnixMs::default() {
+            self.wheel = Wheel::new(at);
+        }
+        self.at = self.at.max(at);
+        match event {
+            Event::Posted(posted) => self.replay_posted(position, at, posted),
+            Event::Taken(taken) => self.replay_taken(position, at, taken),
+            Event::Advanced => {}
+            Event::Archived { through } => self.replay_archived(through),
+        }
+    }
+
+    /// Ends the recovery: everything due by the last event is expired, and no clock goes back behind
+    /// `high_water`. Counts memory and keys into `usage` and tells how many messages are unread.
+    pub fn resume(&mut self, high_water: HighWater, usage: &Usage) -> u64 {
+        self.at = self.at.max(high_water.at);
+        self.ids.advance_past(high_water.stamp);
+        self.expire_through(self.at);
+        let mut bytes = self.mailboxes.len() as u64 * MAILBOX_OVERHEAD_BYTES;
+        let mut unread = 0;
+        for (_, mailbox) in self.mailboxes.iter() {
+            unread += mailbox.len() as u64;
+            bytes += mailbox
+                .iter()
+                .map(|message| message_bytes(&message.content))
+                .sum::<u64>();
+        }
+        for (number, ended) in self.endings.numbered() {
+            self.index.put(ended.id, Place::Ending(number));
+            bytes += message_bytes(&ended.content);
+        }
+        usage.take_bytes(bytes + self.keys.len() as u64 * KEY_OVERHEAD_BYTES);
+        usage.take_keys(self.keys.len() as u64);
+        unread
+    }
+
+    fn replay_posted(&mut self, position: Position, at: UnixMs, posted: Posted<'_>) {
+        let Posted {
+            username,
+            id,
+            expires_at,
+            text,
+            attributes,
+            key,
+        } = posted;
+        let username = Username::from_stored(username);
+        self.ids.advance_past(id.stamp());
+        self.pins.pin(position, id);
+        if let Some(key) = key {
+            self.keys.remember(key, at, Done::Posted(id), position);
+        }
+        let message = Unread {
+            id,
+            expires_at,
+            content: Content::new(text, attributes),
+        };
+        if message.is_expired(at) {
+            self.end(Ended::expired(message, &username));
+            return;
+        }
+        let hash = username.hash();
+        let mailbox = self.mailboxes.find(&username, hash);
+        let handle = mailbox.unwrap_or_else(|| self.mailboxes.activate(username, hash));
+        self.put(handle, message);
+    }
+
+    fn replay_taken(&mut self, position: Position, at: UnixMs, taken: Taken<'_>) {
+        let username = Username::from_stored(taken.username);
+        if let Some(key) = taken.key {
+            self.keys
+                .remember(key, at, Done::Taken(taken.range), position);
+        }
+        // Without a mailbox its messages are in the archive, and the journal let go of their posts.
+        let Some(handle) = self.mailboxes.find(&username, username.hash()) else {
+            return;
+        };
+        self.remove_due(handle, at);
+        if let Some(range) = taken.range {
+            self.remove_taken(handle, range, at, |_| {});
+        }
+        self.settle(handle);
+    }
+
+    fn replay_archived(&mut self, through: UnixMs) {
+        self.expire_through(through);
+        let (index, pins) = (&mut self.index, &mut self.pins);
+        self.endings.retain(|ended| {
+            let stays = ended.ended_at > through;
+            if !stays {
+                index.remove(ended.id);
+                pins.release(ended.id);
+            }
+            stays
+        });
+    }
+
+    fn expire_through(&mut self, through: UnixMs) {
+        while let Some(handle) = self.wheel.pop_due(through.plus_ms(WHEEL_LATENESS_MS)) {
+            self.remove_due(handle, through);
+            self.settle(handle);
+        }
+    }
+
+    fn settle(&mut self, handle: u32) {
+        if self.mailboxes.get(handle).is_empty() {
+            self.passivate(handle);
+        } else {
+            self.reschedule(handle);
+        }
+    }
+}

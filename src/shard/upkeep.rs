@@ -1,0 +1,146 @@
+//! What a shard does on its own: expiring by the wheel, handing endings to the archive, forgetting
+//! keys, and saying how far back it needs the journal.
+
+use super::index::Place;
+use super::keys::KEY_OVERHEAD_BYTES;
+use super::mailboxes::MAILBOX_OVERHEAD_BYTES;
+use super::turn::Turn;
+use super::usage::Usage;
+use super::value::{Shard, message_bytes};
+use crate::domain::event::Event;
+use crate::domain::message::Ended;
+use crate::domain::time::UnixMs;
+use crate::store::journal::Position;
+
+/// Endings on their way to the archive.
+#[derive(Debug)]
+pub struct Flush {
+    /// The oldest endings of the shard.
+    pub endings: Vec<Ended>,
+    /// Every ending of the shard at or before this time is among them or archived already.
+    pub through: UnixMs,
+}
+
+impl Shard {
+    /// Expires what is due in one mailbox and tells whether anything was.
+    pub(super) fn expire(&mut self, handle: u32, turn: &mut Turn<'_>) -> bool {
+        let now = self.now(turn);
+        if self
+            .mailboxes
+            .get(handle)
+            .next_deadline()
+            .is_none_or(|deadline| deadline > now)
+        {
+            return false;
+        }
+        let expired = self.remove_due(handle, now);
+        if expired == 0 {
+            self.reschedule(handle);
+            return false;
+        }
+        // An event at this time says already that what is due by it is expired.
+        if self.at < now {
+            self.record(turn, &Event::Advanced);
+        }
+        turn.tally.expired += expired;
+        turn.tally.unread -= expired as i64;
+        if !self.passivate_if_empty(handle, turn) {
+            self.reschedule(handle);
+        }
+        true
+    }
+
+    /// Expires what the wheel says is due, about `messages_max` messages at most; tells how many
+    /// there were.
+    pub fn expire_due(&mut self, turn: &mut Turn<'_>, messages_max: u64) -> u64 {
+        let before = turn.tally.expired;
+        let now = self.now(turn);
+        while turn.tally.expired - before < messages_max {
+            let Some(handle) = self.wheel.pop_due(now) else {
+                break;
+            };
+            if !self.expire(handle, turn) {
+                self.reschedule(handle);
+            }
+        }
+        turn.tally.expired - before
+    }
+
+    /// When `expire_due` should be called next.
+    pub fn next_due(&self) -> Option<UnixMs> {
+        self.wheel.next_due()
+    }
+
+    /// The endings that wait for the archive, to be handed over when `last_batch` is durable.
+    pub fn flush(&self) -> Option<Flush> {
+        if self.endings.len() == 0 {
+            return None;
+        }
+        // What ends later than the wheel's last turn may not have been seen yet.
+        let through = UnixMs(self.wheel.drained_through().0.saturating_sub(1));
+        Some(Flush {
+            endings: self.endings.iter().cloned().collect(),
+            through,
+        })
+    }
+
+    /// Lets go of the `count` oldest endings: the archive holds them, and all through `through`.
+    pub fn archived(&mut self, count: usize, through: UnixMs, turn: &mut Turn<'_>) {
+        for _ in 0..count {
+            let Some(ended) = self.endings.pop() else {
+                break;
+            };
+            self.index.remove(ended.id);
+            self.pins.release(ended.id);
+            turn.usage.free_bytes(message_bytes(&ended.content));
+        }
+        self.record(turn, &Event::Archived { through });
+    }
+
+    /// Forgets idempotency keys whose window is over.
+    pub fn forget_keys(&mut self, now: UnixMs, usage: &Usage) {
+        let forgotten = self.keys.forget_old(now);
+        usage.free_keys(forgotten);
+        usage.free_bytes(forgotten * KEY_OVERHEAD_BYTES);
+    }
+
+    /// The oldest place of the journal that this shard needs; `None` when it needs nothing.
+    pub fn base(&self) -> Option<Position> {
+        [self.pins.base(), self.keys.base()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Moves what is due from the mailbox to the endings and tells how many messages that were.
+    pub(super) fn remove_due(&mut self, handle: u32, now: UnixMs) -> u64 {
+        let (endings, index, mut expired) = (&mut self.endings, &mut self.index, 0);
+        self.mailboxes.get_mut(handle).expire(now, |ended| {
+            let id = ended.id;
+            index.put(id, Place::Ending(endings.push(ended)));
+            expired += 1;
+        });
+        expired
+    }
+
+    /// Drops the mailbox when nothing waits in it, and tells whether it did.
+    pub(super) fn passivate_if_empty(&mut self, handle: u32, turn: &Turn<'_>) -> bool {
+        let is_empty = self.mailboxes.get(handle).is_empty();
+        if is_empty {
+            self.passivate(handle);
+            turn.usage.free_bytes(MAILBOX_OVERHEAD_BYTES);
+        }
+        is_empty
+    }
+
+    pub(super) fn passivate(&mut self, handle: u32) {
+        self.wheel.cancel(handle);
+        self.mailboxes.passivate(handle);
+    }
+
+    pub(super) fn reschedule(&mut self, handle: u32) {
+        if let Some(deadline) = self.mailboxes.get(handle).next_deadline() {
+            self.wheel.schedule(handle, deadline);
+        }
+    }
+}
