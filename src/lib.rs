@@ -6,6 +6,8 @@
 
 pub mod service;
 
+pub mod http;
+
 pub mod domain;
 
 pub mod shard;

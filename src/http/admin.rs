@@ -1,0 +1,98 @@
+//! The admin port: metrics and probes. Nothing of the public API is here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, web};
+
+use crate::metrics::Metrics;
+use crate::shard::usage::Usage;
+
+/// How far the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Recovering; the public port is not yet bound.
+    Starting = 0,
+    /// Serving.
+    Serving = 1,
+    /// Still serving, but no new clients should come.
+    Draining = 2,
+}
+
+/// The phase, as probes see it.
+#[derive(Debug, Default)]
+pub struct Lifecycle(AtomicU8);
+
+impl Lifecycle {
+    /// Enters a phase.
+    pub fn enter(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::SeqCst);
+    }
+
+    /// The phase now.
+    pub fn phase(&self) -> Phase {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            _ => Phase::Draining,
+        }
+    }
+}
+
+/// What the admin port tells of.
+#[derive(Debug)]
+pub struct Admin {
+    /// The phase of the process.
+    pub lifecycle: Arc<Lifecycle>,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Memory and keys, read when metrics are.
+    pub usage: Arc<Usage>,
+}
+
+/// Registers the resources of the admin port.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/metrics", web::get().to(metrics))
+        .route("/livez", web::get().to(async || ok("ok")))
+        .route("/readyz", web::get().to(ready))
+        .route("/startupz", web::get().to(started));
+}
+
+async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
+    let (bytes, keys) = admin.usage.now();
+    admin.metrics.memory_bytes.set(bytes as i64);
+    admin.metrics.keys.set(keys as i64);
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    HttpResponse::Ok()
+        .content_type(content_type)
+        .body(admin.metrics.render())
+}
+
+async fn ready(admin: web::Data<Admin>) -> HttpResponse {
+    match admin.lifecycle.phase() {
+        Phase::Starting => unavailable("starting"),
+        Phase::Serving => ok("ok"),
+        Phase::Draining => unavailable("draining"),
+    }
+}
+
+async fn started(admin: web::Data<Admin>) -> HttpResponse {
+    match admin.lifecycle.phase() {
+        Phase::Starting => unavailable("starting"),
+        Phase::Serving | Phase::Draining => ok("ok"),
+    }
+}
+
+fn ok(text: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(ContentType::plaintext())
+        .body(text)
+}
+
+fn unavailable(text: &'static str) -> HttpResponse {
+    HttpResponse::ServiceUnavailable()
+        .insert_header(ContentType::plaintext())
+        .body(text)
+}

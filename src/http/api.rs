@@ -1,0 +1,207 @@
+//! What every endpoint of the public port shares: the service, the bounds, and what goes around an
+//! answer: request ids, durations, and a log line for what failed or was slow.
+
+use std::cell::{Cell, OnceCell};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use prometheus::Histogram;
+
+use super::access;
+use super::error::{Kind, Problem};
+use super::request::check_version;
+use crate::domain::limits::Limits;
+use crate::metrics::Metrics;
+use crate::service::Service;
+
+/// From when on an answer is logged as slow.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Failed and slow requests are logged at most this often per worker; the line tells how many were left out.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest `X-Request-Id` that is echoed, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Tells that an answer repeats that of an earlier request with the same key.
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The state of one HTTP worker.
+#[derive(Debug)]
+pub struct Api<A> {
+    /// The use cases.
+    pub service: Service<A>,
+    /// The bounds of requests.
+    pub limits: Arc<Limits>,
+    is_for_loopback: bool,
+    metrics: Arc<Metrics>,
+    durations: Box<[[[OnceCell<Histogram>; 5]; 4]; Route::COUNT]>,
+    request_id: RequestIds,
+    logged: Cell<Option<Instant>>,
+    unlogged: Cell<u64>,
+}
+
+/// The resources, as metrics name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/chat`
+    Chat,
+    /// `/chat/{id}`
+    ChatId,
+    /// `/chats/{username}`
+    Chats,
+    /// `/chats/{username}/take`
+    Take,
+    /// `/chats/{username}/count`
+    Count,
+    /// Anything else.
+    Other,
+}
+
+impl Route {
+    const COUNT: usize = 6;
+
+    fn label(self) -> &'static str {
+        match self {
+            Route::Chat => "/chat",
+            Route::ChatId => "/chat/{id}",
+            Route::Chats => "/chats/{username}",
+            Route::Take => "/chats/{username}/take",
+            Route::Count => "/chats/{username}/count",
+            Route::Other => "other",
+        }
+    }
+}
+
+impl<A> Api<A> {
+    /// The state of one worker. With `is_for_loopback` only requests for a loopback host are answered.
+    pub fn new(
+        service: Service<A>,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+        is_for_loopback: bool,
+        worker: usize,
+    ) -> Api<A> {
+        Api {
+            service,
+            limits,
+            is_for_loopback,
+            metrics,
+            durations: Box::default(),
+            request_id: RequestIds::new(worker),
+            logged: Cell::new(None),
+            unlogged: Cell::new(0),
+        }
+    }
+
+    /// What holds for every request: it is for this host and asks for a version that there is.
+    ///
+    /// # Errors
+    /// [`Problem`] 421 or 406.
+    pub fn check(&self, request: &HttpRequest) -> Result<(), Problem> {
+        if self.is_for_loopback {
+            access::check_host(request)?;
+        }
+        check_version(request.headers())
+    }
+
+    /// Waits for the answer and sends it with all that goes around it.
+    pub async fn respond(
+        &self,
+        route: Route,
+        request: &HttpRequest,
+        answer: impl Future<Output = Result<HttpResponse, Problem>>,
+    ) -> HttpResponse {
+        let started = Instant::now();
+        let mut response = answer.await.unwrap_or_else(|problem| {
+            if problem.kind == Kind::Overloaded {
+                self.metrics.shed.inc();
+            }
+            problem.response()
+        });
+        let id = self.request_id.of(request);
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        let took = started.elapsed();
+        let status = response.status();
+        self.duration(route, request.method(), status.as_u16() / 100)
+            .observe(took.as_secs_f64());
+        if status.is_server_error() || took >= SLOW {
+            self.log(route, request.method(), &response, took);
+        }
+        response
+    }
+
+    fn duration(&self, route: Route, method: &Method, class: u16) -> &Histogram {
+        let (method, name) = match *method {
+            Method::GET => (0, "GET"),
+            Method::POST => (1, "POST"),
+            Method::HEAD => (2, "HEAD"),
+            _ => (3, "other"),
+        };
+        let class = usize::from(class.clamp(1, 5) - 1);
+        let histogram = &self.durations[route as usize][method][class];
+        let name_of_class = ["1xx", "2xx", "3xx", "4xx", "5xx"][class];
+        histogram.get_or_init(|| self.metrics.http(route.label(), name, name_of_class))
+    }
+
+    fn log(&self, route: Route, method: &Method, response: &HttpResponse, took: Duration) {
+        if self
+            .logged
+            .get()
+            .is_some_and(|at| at.elapsed() < LOG_INTERVAL)
+        {
+            self.unlogged.set(self.unlogged.get() + 1);
+            return;
+        }
+        self.logged.set(Some(Instant::now()));
+        let request_id = response
+            .headers()
+            .get(X_REQUEST_ID)
+            .and_then(|id| id.to_str().ok());
+        tracing::warn!(
+            route = route.label(),
+            %method,
+            status = response.status().as_u16(),
+            took_ms = took.as_millis() as u64,
+            request_id,
+            left_out = self.unlogged.take(),
+            "a request failed or was slow"
+        );
+    }
+}
+
+/// Makes ids for requests that bring none.
+#[derive(Debug)]
+struct RequestIds {
+    prefix: String,
+    next: Cell<u64>,
+}
+
+impl RequestIds {
+    fn new(worker: usize) -> RequestIds {
+        RequestIds {
+            prefix: format!("{:08x}-{worker}-", rand::random::<u32>()),
+            next: Cell::new(1),
+        }
+    }
+
+    fn of(&self, request: &HttpRequest) -> HeaderValue {
+        let given = request.headers().get(X_REQUEST_ID);
+        if let Some(id) = given.filter(|id| id.len() <= REQUEST_ID_BYTES_MAX && !id.is_empty()) {
+            return id.clone();
+        }
+        let number = self.next.replace(self.next.get() + 1);
+        let mut id = String::with_capacity(self.prefix.len() + 20);
+        id.push_str(&self.prefix);
+        let written = write!(id, "{number}");
+        debug_assert!(written.is_ok(), "a string takes every character");
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
+            .unwrap_or(HeaderValue::from_static("-"))
+    }
+}

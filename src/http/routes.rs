@@ -1,0 +1,106 @@
+//! The resources of the public port, and what is answered beside them.
+
+use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
+
+use super::api::{Api, Route};
+use super::error::{Kind, Problem};
+use super::request::read_body;
+use super::{count, find, post, read};
+use crate::domain::limits::Limits;
+use crate::domain::username::Username;
+use crate::store::archive::Archive;
+
+/// Registers every resource, the busiest first, each with and without a trailing slash.
+pub fn configure<A: Archive>(config: &mut web::ServiceConfig) {
+    for slash in ["", "/"] {
+        let path = |path: &str| web::resource(format!("{path}{slash}"));
+        config
+            .service(
+                path("/chat")
+                    .route(web::post().to(post::post::<A>))
+                    .takes::<A>("POST"),
+            )
+            .service(
+                path("/chats/{username}")
+                    .route(web::get().to(read::get::<A>))
+                    .route(web::head().to(read::head::<A>))
+                    .takes::<A>("GET, HEAD"),
+            )
+            .service(
+                path("/chat/{id}")
+                    .route(web::route().guard(read_only()).to(find::find::<A>))
+                    .takes::<A>("GET, HEAD"),
+            )
+            .service(
+                path("/chats/{username}/take")
+                    .route(web::post().to(read::take::<A>))
+                    .takes::<A>("POST"),
+            )
+            .service(
+                path("/chats/{username}/count")
+                    .route(web::route().guard(read_only()).to(count::count::<A>))
+                    .takes::<A>("GET, HEAD"),
+            );
+    }
+    config.default_service(web::to(nothing_here::<A>));
+}
+
+/// The username in the path.
+///
+/// # Errors
+/// [`Problem`] 400 when it is none.
+pub fn username(request: &HttpRequest, limits: &Limits) -> Result<Username, Problem> {
+    let name = request.match_info().get("username").unwrap_or_default();
+    let name = percent_encoding::percent_decode_str(name).decode_utf8();
+    let name = name.map_err(|_| {
+        Problem::new(Kind::BadUsername, "is not UTF-8 after percent-decoding").in_field("username")
+    })?;
+    Ok(Username::parse(&name, limits.username_chars_max)?)
+}
+
+fn read_only() -> impl guard::Guard {
+    guard::Any(guard::Get()).or(guard::Head())
+}
+
+trait Takes {
+    /// Answers every other method 405 with these in `Allow`.
+    fn takes<A: Archive>(self, allow: &'static str) -> Self;
+}
+
+impl Takes for Resource {
+    fn takes<A: Archive>(self, allow: &'static str) -> Resource {
+        let refuse = move |api, request, payload| {
+            refuse::<A>(api, request, payload, Problem::method_not_allowed(allow))
+        };
+        self.default_service(web::to(refuse))
+    }
+}
+
+async fn nothing_here<A: Archive>(
+    api: web::Data<Api<A>>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let detail = "see the README for the paths that there are";
+    refuse::<A>(
+        api,
+        request,
+        payload,
+        Problem::new(Kind::NoSuchPath, detail),
+    )
+    .await
+}
+
+async fn refuse<A: Archive>(
+    api: web::Data<Api<A>>,
+    request: HttpRequest,
+    payload: web::Payload,
+    problem: Problem,
+) -> HttpResponse {
+    let answer = async {
+        read_body(&request, payload.into_inner(), api.limits.body_bytes_max).await?;
+        api.check(&request)?;
+        Err(problem)
+    };
+    api.respond(Route::Other, &request, answer).await
+}
