@@ -74,7 +74,9 @@ pub fn a_group_of_many_records_is_replayed_whole_and_in_order<F: Factory>() {
     let stores = factory.open();
     let mut group = Group::default();
     let name = username(1);
-    let expected: Vec<_> = (0..1_000).map(|n| format!("{n}{}", "x".repeat(500))).collect();
+    let expected: Vec<_> = (0..1_000)
+        .map(|n| format!("{n}{}", "x".repeat(500)))
+        .collect();
     for (ms, text) in expected.iter().enumerate() {
         push_post(&mut group, &name, ms as u64, text);
     }
@@ -90,8 +92,10 @@ pub fn a_replay_visits_only_the_shards_it_is_asked_for<F: Factory>() {
     let mut factory = F::default();
     let stores = factory.open();
     for number in 0..200 {
-        now(stores.journal.append(&post(number, &username(number as usize % 100).to_string())))
-            .unwrap();
+        now(stores
+            .journal
+            .append(&post(number, &username(number as usize % 100).to_string())))
+        .unwrap();
     }
     let all: BTreeSet<_> = (0..100).map(|n| shard_of(&username(n))).collect();
     let some: Vec<_> = all.iter().copied().step_by(3).collect();
@@ -103,7 +107,11 @@ pub fn a_replay_visits_only_the_shards_it_is_asked_for<F: Factory>() {
         .collect();
     let found: Vec<_> = found.into_iter().map(|(_, text)| text).collect();
     assert_eq!(found, expected);
-    assert_eq!(high_water.at, START.plus_ms(199), "the high water is of all shards");
+    assert_eq!(
+        high_water.at,
+        START.plus_ms(199),
+        "the high water is of all shards"
+    );
 }
 
 pub fn several_threads_replay_at_once<F: Factory>() {
@@ -120,7 +128,10 @@ pub fn several_threads_replay_at_once<F: Factory>() {
             .chunks(64)
             .map(|shards| scope.spawn(move || replay_shards(journal, shards).0.len()))
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
     });
     assert_eq!(found, 100);
 }
@@ -133,7 +144,6 @@ pub fn the_high_water_covers_what_was_trimmed_too<F: Factory>() {
         factory.next_place(&stores);
     }
     trim_all(&stores.journal, stores.journal.position());
-    let stores = factory.crash(stores);
     until_gone(&stores.journal, "the latest");
     let stores = factory.crash(stores);
     let (_, high_water) = replay(&stores.journal);
@@ -181,7 +191,10 @@ pub fn a_record_is_never_found_before_the_position_read_before_it_was_appended<F
     let (found, _) = replay(&stores.journal);
     for (least, text) in at_least {
         let (position, _) = found.iter().find(|(_, found)| *found == text).unwrap();
-        assert!(*position >= least, "{text} at {position:?}, before {least:?}");
+        assert!(
+            *position >= least,
+            "{text} at {position:?}, before {least:?}"
+        );
     }
 }
 
@@ -235,7 +248,10 @@ pub fn an_archived_message_is_found_by_its_id_as_it_was<F: Factory>() {
     let mut factory = F::default();
     let stores = factory.open();
     let name = Username::parse("Łukasz", 200).unwrap();
-    let attributes = Attributes(vec![("city".into(), "New York".into()), ("".into(), "".into())]);
+    let attributes = Attributes(vec![
+        ("city".into(), "New York".into()),
+        ("".into(), "".into()),
+    ]);
     let batch = [
         Ended {
             content: Content::new("a \0 text", attributes),
@@ -246,10 +262,16 @@ pub fn an_archived_message_is_found_by_its_id_as_it_was<F: Factory>() {
     now(stores.archive.put(&batch)).unwrap();
     let stores = factory.crash(stores);
     for message in &batch {
-        assert_eq!(now(stores.archive.get(message.id)).unwrap().as_ref(), Some(message));
+        assert_eq!(
+            now(stores.archive.get(message.id)).unwrap().as_ref(),
+            Some(message)
+        );
     }
     assert_eq!(now(stores.archive.get(id(&name, 0, 3))).unwrap(), None);
-    assert_eq!(now(stores.archive.get(id(&name, 400 * DAY_MS, 1))).unwrap(), None);
+    assert_eq!(
+        now(stores.archive.get(id(&name, 400 * DAY_MS, 1))).unwrap(),
+        None
+    );
 }
 
 pub fn a_message_that_ended_before_its_id_says_it_began_is_found<F: Factory>() {
@@ -293,7 +315,11 @@ pub fn a_list_has_every_message_once_in_archive_order_whatever_the_page<F: Facto
         now(stores.archive.put(part)).unwrap();
     }
     for limit in [1, 7, 99, 100, 101] {
-        assert_eq!(list_all(&stores.archive, limit), in_order(&batch), "pages of {limit}");
+        assert_eq!(
+            list_all(&stores.archive, limit),
+            in_order(&batch),
+            "pages of {limit}"
+        );
     }
     assert_eq!(now(stores.archive.list(None, 0)).unwrap(), []);
 }
@@ -306,7 +332,9 @@ pub fn what_one_read_delivered_is_found_together<F: Factory>() {
         .map(username)
         .find(|other| shard_of(other) == shard_of(&name))
         .unwrap();
-    let mine: Vec<_> = (0..10).map(|n| ended(&name, 0, 10 + n, 100, End::Read)).collect();
+    let mine: Vec<_> = (0..10)
+        .map(|n| ended(&name, 0, 10 + n, 100, End::Read))
+        .collect();
     let mut batch = mine.clone();
     batch.push(ended(&neighbour, 0, 14, 100, End::Read));
     batch.push(ended(&name, 0, 30, 100, End::Expired));
@@ -319,7 +347,10 @@ pub fn what_one_read_delivered_is_found_together<F: Factory>() {
             count: (last - first + 1) as u32,
         };
         let at = START.plus_ms(read_at);
-        now(stores.archive.read_together(shard_of(&name), at, range, name.as_str())).unwrap()
+        now(stores
+            .archive
+            .read_together(shard_of(&name), at, range, name.as_str()))
+        .unwrap()
     };
     assert_eq!(found(0, 9, 100), mine);
     assert_eq!(found(2, 4, 100), mine[2..=4]);
@@ -336,13 +367,25 @@ pub fn whole_days_are_dropped_and_nothing_else<F: Factory>() {
     let after = ended(&name, 0, 2, midnight_ms, End::Expired);
     now(stores.archive.put(&[before.clone(), after.clone()])).unwrap();
     now(stores.archive.drop_before(before.ended_at)).unwrap();
-    assert_eq!(now(stores.archive.get(before.id)).unwrap(), Some(before.clone()));
-    now(stores.archive.drop_before(after.ended_at.plus_ms(DAY_MS - 1))).unwrap();
+    assert_eq!(
+        now(stores.archive.get(before.id)).unwrap(),
+        Some(before.clone())
+    );
+    now(stores
+        .archive
+        .drop_before(after.ended_at.plus_ms(DAY_MS - 1)))
+    .unwrap();
     let stores = factory.crash(stores);
     assert_eq!(now(stores.archive.get(before.id)).unwrap(), None);
-    assert_eq!(now(stores.archive.get(after.id)).unwrap(), Some(after.clone()));
+    assert_eq!(
+        now(stores.archive.get(after.id)).unwrap(),
+        Some(after.clone())
+    );
     assert_eq!(list_all(&stores.archive, 10), [after.clone()]);
-    now(stores.archive.drop_before(after.ended_at.plus_ms(100 * DAY_MS))).unwrap();
+    now(stores
+        .archive
+        .drop_before(after.ended_at.plus_ms(100 * DAY_MS)))
+    .unwrap();
     assert_eq!(now(stores.archive.get(after.id)).unwrap(), None);
     now(stores.archive.put(std::slice::from_ref(&after))).unwrap();
     assert_eq!(now(stores.archive.get(after.id)).unwrap(), Some(after));
@@ -362,7 +405,8 @@ fn until_gone(journal: &impl Journal, text: &str) {
     until("the old records are gone", || {
         let mut found = false;
         let replay = now(journal.replay(&shards, &mut |_, record| {
-            found |= matches!(record.event().unwrap(), Event::Posted(posted) if posted.text == text);
+            found |=
+                matches!(record.event().unwrap(), Event::Posted(posted) if posted.text == text);
             Ok(())
         }));
         // A replay during a trim may find the file gone that it is about to read.

@@ -101,14 +101,21 @@ pub fn replay_shards(
 
 /// Only the texts.
 pub fn texts(journal: &impl Journal) -> Vec<String> {
-    replay(journal).0.into_iter().map(|(_, text)| text).collect()
+    replay(journal)
+        .0
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect()
 }
 
 /// Waits for other threads until `done`, and fails after a minute.
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !done() {
-        assert!(start.elapsed().as_secs() < 60, "waited a minute until {what}");
+        assert!(
+            start.elapsed().as_secs() < 60,
+            "waited a minute until {what}"
+        );
         std::thread::yield_now();
     }
 }
