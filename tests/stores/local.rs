@@ -1,0 +1,160 @@
+//! The contract, for the embedded stores.
+
+use std::sync::Arc;
+
+use mayfly::store::claims::Claims;
+use mayfly::store::journal::Journal;
+use mayfly::store::local::archive::LocalArchive;
+use mayfly::store::local::claims::LocalClaims;
+use mayfly::store::local::journal::LocalJournal;
+use mayfly::store::local::{LocalOptions, LocalStores};
+use tempfile::TempDir;
+
+use crate::contract::{Factory, Opened, contract};
+use crate::support::*;
+
+contract!(Local);
+
+/// Embedded stores with small segments in a directory of their own.
+struct Local {
+    directory: TempDir,
+}
+
+impl Default for Local {
+    fn default() -> Local {
+        Local {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+}
+
+impl Factory for Local {
+    type Claims = LocalClaims;
+    type Journal = LocalJournal;
+    type Archive = LocalArchive;
+
+    fn open(&mut self) -> Opened<Local> {
+        let options = LocalOptions {
+            segment_bytes: 4_096,
+            ..LocalOptions::default()
+        };
+        let stores = LocalStores::open(self.directory.path(), options).unwrap();
+        Opened {
+            claims: stores.claims,
+            journal: Arc::into_inner(stores.journal).unwrap(),
+            archive: Arc::into_inner(stores.archive).unwrap(),
+        }
+    }
+
+    fn crash(&mut self, opened: Opened<Local>) -> Opened<Local> {
+        drop(opened);
+        self.open()
+    }
+
+    fn next_place(&self, opened: &Opened<Local>) {
+        let before = opened.journal.position();
+        while opened.journal.position() == before {
+            now(opened.journal.append(&post(0, "filler"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_who_has_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = LocalStores::open(directory.path(), LocalOptions::default()).unwrap();
+    let refused = LocalStores::open(directory.path(), LocalOptions::default());
+    let message = refused.err().unwrap().to_string();
+    let holder = format!("is in use by process {}", std::process::id());
+    assert!(message.contains(&holder), "{message}");
+    drop(first);
+    LocalStores::open(directory.path(), LocalOptions::default()).unwrap();
+}
+
+#[test]
+fn a_directory_several_levels_deep_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = directory.path().join("a/b/c");
+    let stores = LocalStores::open(&deep, LocalOptions::default()).unwrap();
+    now(stores.claims.claim(&[])).unwrap();
+    assert!(deep.join("journal").is_dir());
+}
+
+#[test]
+fn a_replay_tells_how_far_it_is() {
+    let mut factory = Local::default();
+    let stores = factory.open();
+    for number in 0..300 {
+        now(stores.journal.append(&post(number, "text"))).unwrap();
+    }
+    let stores = factory.crash(stores);
+    assert_eq!(stores.journal.replay_bytes_total(), 0);
+    let mut steps = Vec::new();
+    let shards: Vec<_> = mayfly::domain::username::ShardId::all().collect();
+    now(stores.journal.replay(&shards, &mut |_, _| {
+        steps.push(stores.journal.replay_bytes_done());
+        Ok(())
+    }))
+    .unwrap();
+    assert!(steps.is_sorted() && steps[0] < steps[299]);
+    assert_eq!(
+        stores.journal.replay_bytes_done(),
+        stores.journal.replay_bytes_total()
+    );
+}
+
+#[test]
+fn old_segments_are_used_again_and_files_stay_few() {
+    let mut factory = Local::default();
+    let stores = factory.open();
+    for _ in 0..30 {
+        factory.next_place(&stores);
+        let position = stores.journal.position();
+        for shard in mayfly::domain::username::ShardId::all() {
+            now(stores.journal.trim(shard, position)).unwrap();
+        }
+    }
+    let files = || {
+        std::fs::read_dir(factory.directory.path().join("journal"))
+            .unwrap()
+            .count()
+    };
+    until(
+        "only the active segment, two spares and the base are left",
+        || files() == 4,
+    );
+    let position = stores.journal.position();
+    assert!(position.0 > 30);
+    let stores = factory.crash(stores);
+    assert_eq!(stores.journal.position(), position);
+    assert_eq!(stores.journal.torn_tails(), 0);
+}
+
+#[test]
+fn a_batch_a_second_does_not_become_a_table_each() {
+    let mut factory = Local::default();
+    let stores = factory.open();
+    let mut put = |batch: u64| {
+        let batch: Vec<_> = (0..10)
+            .map(|n| {
+                let ms = batch * 1_000 + u64::from(n);
+                ended(
+                    &username(usize::from(n)),
+                    ms,
+                    n,
+                    60_000,
+                    mayfly::domain::message::End::Read,
+                )
+            })
+            .collect();
+        now(mayfly::store::archive::Archive::put(
+            &stores.archive,
+            &batch,
+        ))
+        .unwrap();
+    };
+    (0..200).for_each(&mut put);
+    until("compaction has merged the tables", || {
+        stores.archive.tables() < 2 * 20
+    });
+}
