@@ -469,3 +469,7 @@ impl Shard {
 pub(super) fn message_bytes(content: &Content) -> u64 {
     content.bytes() as u64 + MESSAGE_OVERHEAD_BYTES
 }
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;

@@ -1,0 +1,386 @@
+//! Shards as clients see them, and the proof that replaying the journal gives the same shard.
+
+use proptest::prelude::*;
+
+use super::super::spread::Spread;
+use super::super::turn::Tally;
+use super::super::usage::Usage;
+use super::*;
+use crate::domain::limits::Limits;
+use crate::store::group::{Group, HighWater, records};
+use crate::store::journal::Position;
+
+/// A shard with its surroundings and everything it recorded, one batch each.
+struct Bench {
+    shard: Shard,
+    limits: Limits,
+    usage: Usage,
+    batches: Vec<Group>,
+    tally: Tally,
+    now: u64,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            shard: Shard::new(ShardId(0), UnixMs(1_000), Spread::new(7)),
+            limits: Limits {
+                mailbox_messages_max: 5,
+                ..Limits::default()
+            },
+            usage: Usage::new(1 << 30, 1_000),
+            batches: Vec::new(),
+            tally: Tally::default(),
+            now: 1_000,
+        }
+    }
+
+    fn turn<R>(&mut self, call: impl FnOnce(&mut Shard, &mut Turn<'_>) -> R) -> R {
+        let mut group = Group::default();
+        let batch = self.batches.len() as u64 + 1;
+        let answer = call(
+            &mut self.shard,
+            &mut Turn {
+                now: UnixMs(self.now),
+                random: batch.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                limits: &self.limits,
+                usage: &self.usage,
+                group: &mut group,
+                batch,
+                position: Position(batch),
+                tally: &mut self.tally,
+            },
+        );
+        self.batches.push(group);
+        answer
+    }
+
+    fn post(
+        &mut self,
+        name: &str,
+        text: &str,
+        ttl_ms: u64,
+        key: Option<u8>,
+    ) -> Result<Accepted, Refusal> {
+        let username = Username::from_stored(name);
+        let hash = username.hash();
+        let key = key.map(|key| KeyClaim {
+            hash: [key; 16],
+            body: text.len() as u64,
+        });
+        let content = Content::new(text, Attributes::default());
+        self.turn(|shard, turn| {
+            shard.post(
+                Post {
+                    username,
+                    hash,
+                    content,
+                    ttl_ms,
+                    key,
+                },
+                turn,
+            )
+        })
+    }
+
+    fn take(&mut self, name: &str, limit: usize, key: Option<u8>) -> Result<Delivery, Refusal> {
+        let username = Username::from_stored(name);
+        let hash = username.hash();
+        let key = key.map(|key| KeyClaim {
+            hash: [key; 16],
+            body: limit as u64,
+        });
+        self.turn(|shard, turn| {
+            shard.take(
+                Take {
+                    username,
+                    hash,
+                    limit,
+                    key,
+                },
+                turn,
+            )
+        })
+    }
+
+    fn find(&mut self, id: MessageId) -> Found {
+        self.turn(|shard, turn| shard.find(id, turn))
+    }
+
+    fn count(&mut self, name: &str) -> usize {
+        let username = Username::from_stored(name);
+        self.turn(|shard, turn| shard.count(&username, username.hash(), turn))
+            .unread
+    }
+
+    /// A shard recovered from everything recorded so far.
+    fn recovered(&self) -> Bench {
+        let mut bench = Bench::new();
+        let mut high_water = HighWater::default();
+        for (place, group) in self.batches.iter().enumerate() {
+            high_water = high_water.max(group.high_water());
+            for record in records(group.bytes()) {
+                let record = record.expect("whole");
+                let event = record.event().expect("known");
+                bench
+                    .shard
+                    .replay(Position(place as u64 + 1), record.at, event);
+            }
+        }
+        bench.tally.unread = bench.shard.resume(high_water, &bench.usage) as i64;
+        bench.now = self.now;
+        bench
+    }
+}
+
+fn texts(delivery: &Delivery) -> Vec<&str> {
+    delivery
+        .messages
+        .iter()
+        .map(|message| message.content.text())
+        .collect()
+}
+
+#[test]
+fn a_read_delivers_once_and_the_message_is_found_as_read() {
+    let mut bench = Bench::new();
+    let id = bench.post("a", "one", 60_000, None).expect("room").id;
+    assert!(matches!(bench.find(id), Found::Unread(..)));
+    bench.now += 5;
+    assert_eq!(texts(&bench.take("a", 9, None).expect("read")), ["one"]);
+    assert_eq!(texts(&bench.take("a", 9, None).expect("read")), [""; 0]);
+    let Found::Ended(ended) = bench.find(id) else {
+        panic!("not ended")
+    };
+    assert_eq!((ended.end, ended.ended_at), (End::Read, UnixMs(1_005)));
+}
+
+#[test]
+fn a_message_expires_at_its_deadline_for_every_question() {
+    for (now, is_there) in [(1_099, true), (1_100, false), (1_101, false)] {
+        let mut bench = Bench::new();
+        let id = bench.post("a", "one", 100, None).expect("room").id;
+        bench.now = now;
+        let mut twin = bench.recovered();
+        for bench in [&mut bench, &mut twin] {
+            assert_eq!(bench.count("a") == 1, is_there, "count at {now}");
+            assert_eq!(
+                matches!(bench.find(id), Found::Unread(..)),
+                is_there,
+                "look-up at {now}"
+            );
+            assert_eq!(
+                bench.take("a", 9, None).expect("read").messages.len() == 1,
+                is_there,
+                "read at {now}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_timeout_of_zero_ends_at_once_and_needs_no_room_in_the_mailbox() {
+    let mut bench = Bench::new();
+    for _ in 0..5 {
+        bench.post("a", "full", 60_000, None).expect("room");
+    }
+    assert!(matches!(
+        bench.post("a", "one more", 1, None),
+        Err(Refusal::MailboxFull(_))
+    ));
+    let id = bench.post("a", "gone", 0, None).expect("needs no room").id;
+    let Found::Ended(ended) = bench.find(id) else {
+        panic!("not ended")
+    };
+    assert_eq!((ended.end, ended.ended_at), (End::Expired, id.created_at()));
+}
+
+#[test]
+fn a_repeated_post_is_the_same_message_and_another_one_under_its_key_is_refused() {
+    let mut bench = Bench::new();
+    let first = bench.post("a", "one", 60_000, Some(1)).expect("room");
+    for bench in [&mut bench.recovered(), &mut bench] {
+        let again = bench.post("a", "one", 60_000, Some(1)).expect("a repeat");
+        assert_eq!(
+            again,
+            Accepted {
+                id: first.id,
+                replayed: true
+            }
+        );
+        assert_eq!(
+            bench.post("a", "other", 60_000, Some(1)),
+            Err(Refusal::KeyReused)
+        );
+        assert_eq!(bench.count("a"), 1);
+    }
+}
+
+#[test]
+fn a_repeated_read_is_the_same_set_an_empty_one_too_whatever_came_since() {
+    let mut bench = Bench::new();
+    assert!(
+        bench
+            .take("a", 9, Some(1))
+            .expect("read")
+            .messages
+            .is_empty()
+    );
+    bench.post("a", "one", 60_000, None).expect("room");
+    bench.post("a", "two", 60_000, None).expect("room");
+    assert_eq!(texts(&bench.take("a", 1, Some(2)).expect("read")), ["one"]);
+    bench.post("a", "three", 60_000, None).expect("room");
+    for bench in [&mut bench.recovered(), &mut bench] {
+        let (empty, one) = (bench.take("a", 9, Some(1)), bench.take("a", 1, Some(2)));
+        let (empty, one) = (empty.expect("a repeat"), one.expect("a repeat"));
+        assert!(empty.messages.is_empty() && empty.replayed && empty.archived.is_none());
+        assert!(texts(&one) == ["one"] && one.replayed && one.archived.is_none());
+        assert_eq!(bench.take("a", 2, Some(2)), Err(Refusal::KeyReused));
+        assert_eq!(bench.count("a"), 2);
+    }
+}
+
+#[test]
+fn a_repeated_read_whose_messages_are_archived_says_where() {
+    let mut bench = Bench::new();
+    bench.post("a", "one", 60_000, None).expect("room");
+    let read = bench.take("a", 9, Some(1)).expect("read");
+    bench.now += 100;
+    archive_all(&mut bench);
+    let again = bench.take("a", 9, Some(1)).expect("a repeat");
+    let place = again.archived.expect("it is in the archive");
+    assert_eq!(
+        (place.read_at, place.range.first, place.range.count),
+        (UnixMs(1_000), read.messages[0].id, 1)
+    );
+}
+
+#[test]
+fn a_key_is_refused_when_as_many_are_remembered_as_may_be_and_nothing_is_done() {
+    let mut bench = Bench::new();
+    bench.usage = Usage::new(1 << 30, 1);
+    bench
+        .post("a", "one", 60_000, Some(1))
+        .expect("room for one key");
+    assert_eq!(
+        bench.post("a", "two", 60_000, Some(2)),
+        Err(Refusal::KeysFull)
+    );
+    assert_eq!(bench.take("a", 9, Some(3)), Err(Refusal::KeysFull));
+    assert_eq!(bench.count("a"), 1);
+}
+
+#[test]
+fn a_post_is_refused_when_memory_is_at_its_limit_and_everything_is_given_back() {
+    let mut bench = Bench::new();
+    bench.usage = Usage::new(1_000, 9);
+    while bench.post("a", "text", 60_000, None).is_ok() {}
+    assert_eq!(
+        bench.post("b", "text", 60_000, None),
+        Err(Refusal::MemoryFull)
+    );
+    bench.take("a", 9, None).expect("read");
+    bench.now += 100;
+    archive_all(&mut bench);
+    assert_eq!(bench.usage.now(), (0, 0));
+    assert!(bench.post("b", "text", 60_000, None).is_ok());
+}
+
+#[test]
+fn the_journal_is_needed_as_long_as_a_message_or_a_key_is() {
+    let mut bench = Bench::new();
+    bench.post("a", "one", 60_000, None).expect("room");
+    bench.post("b", "two", 60_000, Some(1)).expect("room");
+    assert_eq!(bench.shard.base(), Some(Position(1)));
+    bench.take("a", 9, None).expect("read");
+    assert_eq!(
+        bench.shard.base(),
+        Some(Position(1)),
+        "not before it is archived"
+    );
+    bench.now += 100;
+    archive_all(&mut bench);
+    assert_eq!(bench.shard.base(), Some(Position(2)));
+    bench.take("b", 9, None).expect("read");
+    bench.now += 100;
+    archive_all(&mut bench);
+    assert_eq!(
+        bench.shard.base(),
+        Some(Position(2)),
+        "the key still needs it"
+    );
+    bench
+        .shard
+        .forget_keys(UnixMs(bench.now + 600_000), &bench.usage);
+    assert_eq!(bench.shard.base(), None);
+}
+
+/// Does what the host and the archiver do, with an archive that takes everything.
+fn archive_all(bench: &mut Bench) {
+    bench.turn(|shard, turn| shard.expire_due(turn, u64::MAX));
+    if let Some(flush) = bench.shard.flush() {
+        bench.turn(|shard, turn| shard.archived(flush.endings.len(), flush.through, turn));
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Post {
+        user: u8,
+        ttl_ms: u64,
+        key: Option<u8>,
+    },
+    Take {
+        user: u8,
+        limit: usize,
+        key: Option<u8>,
+    },
+    Wait {
+        ms: u64,
+    },
+    Upkeep,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = || proptest::option::weighted(0.2, 0..20u8);
+    prop_oneof![
+        4 => (0..4u8, 0..300u64, key()).prop_map(|(user, ttl_ms, key)| Step::Post { user, ttl_ms, key }),
+        2 => (0..4u8, 1..4usize, key()).prop_map(|(user, limit, key)| Step::Take { user, limit, key: key.map(|k| k + 100) }),
+        2 => (0..60u64).prop_map(|ms| Step::Wait { ms }),
+        1 => Just(Step::Upkeep),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_recovered_shard_answers_as_the_one_that_crashed(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut bench = Bench::new();
+        let mut ids = Vec::new();
+        for step in steps {
+            match step {
+                Step::Post { user, ttl_ms, key } => {
+                    ids.extend(bench.post(&format!("user{user}"), "text", ttl_ms, key).ok().map(|a| a.id));
+                }
+                Step::Take { user, limit, key } => drop(bench.take(&format!("user{user}"), limit, key)),
+                Step::Wait { ms } => bench.now += ms,
+                Step::Upkeep => archive_all(&mut bench),
+            }
+        }
+        let mut twin = bench.recovered();
+        for id in ids {
+            let (live, recovered) = (bench.find(id), twin.find(id));
+            // The live shard forgets what is archived a little later than the journal says it may.
+            if live != recovered {
+                let is_archived = |found: &Found| matches!(found, Found::Ended(_) | Found::Elsewhere);
+                prop_assert!(is_archived(&live) && is_archived(&recovered), "{:?} and {:?}", live, recovered);
+            }
+        }
+        for user in 0..4 {
+            let name = format!("user{user}");
+            prop_assert_eq!(bench.count(&name), twin.count(&name));
+            prop_assert_eq!(bench.take(&name, 9, None), twin.take(&name, 9, None));
+        }
+        let (live, recovered) = (bench.tally.unread, twin.tally.unread);
+        prop_assert_eq!((live, recovered), (0, 0), "nothing is left, and both counted it");
+    }
+}
