@@ -5,4 +5,7 @@
 //! an event, made durable by the journal (`store`) before the answer leaves.
 
 pub mod domain;
+
 pub mod store;
+
+pub mod http;

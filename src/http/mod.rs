@@ -1,0 +1,3 @@
+//! The public API over HTTP: reading requests, writing answers.
+
+pub mod body;
