@@ -2,11 +2,10 @@
 //!
 //! Read `service` first: it holds the use cases. A request flows from `http` to `service`, on to the
 //! shard that owns the username (`shard`), which lets the mailbox (`domain`) decide; the decision is
-//! an event, made durable by the journal (`store`) before the answer leaves.
+//! an event, made durable by the journal (`store`) before the answer leaves. `app` puts the parts
+//! together and runs them.
 
 pub mod service;
-
-pub mod http;
 
 pub mod domain;
 
@@ -14,4 +13,12 @@ pub mod shard;
 
 pub mod store;
 
+pub mod http;
+
+pub mod app;
+
+pub mod config;
+
 pub mod metrics;
+
+pub mod telemetry;

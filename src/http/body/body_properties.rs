@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::tests::limits;
+use super::error_tables::limits;
 use super::*;
 
 const FORMATS: [BodyFormat; 3] = [BodyFormat::Json, BodyFormat::Json5, BodyFormat::Form];
@@ -238,18 +238,11 @@ proptest! {
 fn the_largest_bodies_are_answered() {
     const SIZE: usize = 1024 * 1024;
     let tails = [
-        "[", "{\"a\":", "\"", ",", "{", "]", "'", "\\", "/*", "//\n", "1 ", "1", "\"\":0,",
-        "'':0 ", "a:1 ", "&", "a&", "%41", "\"a\",", "\n", "\u{2028}", "\u{feff}", "{}", "[]", "é",
+        "[", "{\"a\":", "\"", ",", "'", "\\", "/*", "//\n", "1 ", "\"\":0,", "a:1 ", "a&",
+        "\u{2028}", "[]", "é",
     ];
-    for head in [
-        "",
-        "{",
-        "[",
-        "{\"a\":[",
-        "{\"attributes\":{",
-        "{\"text\":\"",
-        "username=a&text=",
-    ] {
+    let heads = ["", "{", "{\"a\":[", "{\"attributes\":{", "username=a&text="];
+    for head in heads {
         for tail in tails {
             let body = format!("{head}{}", tail.repeat(SIZE / tail.len()));
             for format in FORMATS {

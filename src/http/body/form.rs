@@ -87,3 +87,7 @@ fn hex_digit(byte: u8) -> Result<u8, &'static str> {
         _ => Err(BAD_PERCENT),
     }
 }
+
+#[cfg(test)]
+#[path = "form_tests.rs"]
+mod tests;

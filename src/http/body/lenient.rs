@@ -69,3 +69,7 @@ fn offset_of(text: &str, position: json5::Position) -> usize {
     }
     text.len()
 }
+
+#[cfg(test)]
+#[path = "lenient_tests.rs"]
+mod tests;

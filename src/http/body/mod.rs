@@ -1,9 +1,13 @@
 //! The body of a post: bytes in, a checked [`PostBody`] or a [`BodyError`] out.
 //!
 //! A strict body costs one pass of `serde_json` into borrowed fields (`strict`). Only a refused one is
-//! read again into a [`Value`](value) to say what is wrong and where (`diagnose`). JSON5 (`lenient`) and
+//! read again into a `Value` to say what is wrong and where (`diagnose`). JSON5 (`lenient`) and
 //! forms (`form`) are read by other parsers, but every format fills the same `Draft`, and its checks
 //! are the only ones. Content types, statuses and the size of a whole body are decided elsewhere.
+
+#[cfg(test)]
+#[macro_use]
+mod error_tables;
 
 mod error;
 
