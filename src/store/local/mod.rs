@@ -42,10 +42,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
-use archive::LocalArchive;
+pub use archive::LocalArchive;
 use claims::LocalClaims;
 use disk::{Disk, DiskFile, RealDisk};
-use journal::LocalJournal;
+pub use journal::LocalJournal;
 
 /// The three embedded stores of one data directory.
 pub struct LocalStores {
