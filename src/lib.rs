@@ -4,6 +4,7 @@
 //! shard that owns the username (`shard`), which lets the mailbox (`domain`) decide; the decision is
 //! an event, made durable by the journal (`store`) before the answer leaves.
 
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod store;
