@@ -17,6 +17,7 @@ pub mod http;
 
 pub mod app;
 
+pub mod cli;
 pub mod config;
 
 pub mod metrics;

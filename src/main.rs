@@ -1,17 +1,10 @@
-//! The `mayfly` binary. For now: `mayfly serve`.
-use clap::Parser;
-use mayfly::config::Settings;
-use mayfly::config::flags::SettingsFlags;
+//! The binary: the allocator, the command line, the exit code.
+
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[derive(Parser)]
-enum Cli { Serve(Box<SettingsFlags>) }
-
-fn main() -> anyhow::Result<()> {
-    let Cli::Serve(flags) = Cli::parse();
-    let settings = Settings::try_from(*flags)?;
-    mayfly::telemetry::install(settings.log_format, &settings.log)?;
-    mayfly::app::run(settings)
+fn main() -> ExitCode {
+    mayfly::cli::run(std::env::args_os(), mayfly::app::run)
 }

@@ -1,0 +1,84 @@
+//! `mayfly config check`: the settings that `serve` would have, and where each comes from.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::parse::Sources;
+use super::{Failure, terminal};
+use crate::config::Settings;
+use crate::config::flags::SettingsFlags;
+use crate::config::unit::{show_duration, show_size};
+
+/// Look at the settings.
+#[derive(Args, Debug)]
+pub struct Config {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the settings that serve would have with the same flags, and print them
+    Check(Box<SettingsFlags>),
+}
+
+impl Config {
+    /// Checks the settings and prints them.
+    pub fn run(self, sources: &Sources) -> Result<(), Failure> {
+        let ConfigCommand::Check(flags) = self.command;
+        let settings = Settings::try_from(*flags)?;
+        let rows: Vec<[String; 3]> = effective(&settings)
+            .into_iter()
+            .map(|(name, value)| {
+                let source = sources.of(&name.replace('-', "_"));
+                [name, &terminal::escape(&value), source].map(String::from)
+            })
+            .collect();
+        Ok(terminal::table(["SETTING", "VALUE", "FROM"], &rows)?)
+    }
+}
+
+fn effective(settings: &Settings) -> Vec<(&'static str, String)> {
+    let limits = &settings.limits;
+    let size = |bytes: usize| show_size(bytes as u64);
+    let seconds = |seconds| show_duration(std::time::Duration::from_secs(seconds));
+    vec![
+        ("listen", settings.listen.to_string()),
+        ("admin-listen", settings.admin_listen.to_string()),
+        ("data-dir", settings.data_dir.display().to_string()),
+        ("durability", name_of(settings.durability)),
+        ("workers", settings.workers.to_string()),
+        ("insecure-open", settings.insecure_open.to_string()),
+        ("drain-announce", show_duration(settings.drain_announce)),
+        ("drain-timeout", show_duration(settings.drain_timeout)),
+        ("request-timeout", show_duration(settings.request_timeout)),
+        ("memory-limit", show_size(settings.memory_limit_bytes)),
+        (
+            "archive-retention",
+            settings
+                .archive_retention
+                .map_or(String::from("forever"), show_duration),
+        ),
+        (
+            "idempotency-keys-max",
+            settings.idempotency_keys_max.to_string(),
+        ),
+        ("log-format", name_of(settings.log_format)),
+        ("log", settings.log.clone()),
+        ("username-chars-max", limits.username_chars_max.to_string()),
+        ("text-bytes-max", size(limits.text_bytes_max)),
+        ("timeout-max", seconds(limits.timeout_secs_max)),
+        ("timeout-default", seconds(limits.timeout_secs_default)),
+        ("read-limit-max", limits.read_limit_max.to_string()),
+        (
+            "mailbox-messages-max",
+            limits.mailbox_messages_max.to_string(),
+        ),
+        ("mailbox-bytes-max", size(limits.mailbox_bytes_max)),
+        ("body-bytes-max", size(limits.body_bytes_max)),
+    ]
+}
+
+fn name_of(value: impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map_or(String::new(), |name| String::from(name.get_name()))
+}
