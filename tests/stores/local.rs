@@ -120,8 +120,8 @@ fn old_segments_are_used_again_and_files_stay_few() {
             .count()
     };
     until(
-        "only the active segment, two spares and the base are left",
-        || files() == 4,
+        "only the active segment, two to four spares and the base are left",
+        || (4..=6).contains(&files()),
     );
     let position = stores.journal.position();
     assert!(position.0 > 30);

@@ -6,4 +6,10 @@ mod contract;
 
 mod local;
 
+mod damage;
+
+mod faults;
+
+mod fixture;
+
 mod support;

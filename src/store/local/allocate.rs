@@ -5,6 +5,7 @@
 //! renamed. It does not decide which segments may go (`upkeep` does).
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,9 @@ use crate::store::StoreError;
 
 /// Spares that posts leave to reads and trims when no more can be made.
 const RESERVED_SPARES: usize = 1;
+
+/// Shortest segment.
+const SEGMENT_BYTES_MIN: u64 = 4_096;
 
 /// A segment file that nothing was appended to yet.
 pub(super) struct Spare {
@@ -40,6 +44,8 @@ pub(super) struct Allocator {
     ready: Mutex<VecDeque<Spare>>,
     /// Whether the last attempt to make a spare failed.
     failing: AtomicBool,
+    /// Whether a sync failed after which nobody knows what is durable: nothing is given out any more.
+    broken: AtomicBool,
     has_room: AtomicBool,
 }
 
@@ -56,6 +62,10 @@ impl Allocator {
         spares: &[u64],
         next_number: u64,
     ) -> Result<Allocator, StoreError> {
+        assert!(
+            options.segment_bytes >= SEGMENT_BYTES_MIN,
+            "a segment needs {SEGMENT_BYTES_MIN} bytes"
+        );
         let mut ready = VecDeque::new();
         for number in spares {
             let path = segment::path(&directory, *number);
@@ -75,6 +85,7 @@ impl Allocator {
             next_number: Mutex::new(next_number),
             ready: Mutex::new(ready),
             failing: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             has_room: AtomicBool::new(true),
         })
     }
@@ -85,7 +96,7 @@ impl Allocator {
     }
 
     /// Whether spares are wanted that could not be made.
-    pub(super) fn is_failing(&self) -> bool {
+    fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }
 
@@ -94,47 +105,39 @@ impl Allocator {
     /// # Errors
     /// [`StoreError::Io`] when there is none and it could not be made: nothing has changed.
     pub(super) fn take(&self, bytes: u64) -> Result<Spare, StoreError> {
+        self.check_broken()?;
         if bytes > self.segment_bytes {
             return self.make_large(bytes);
         }
-        if let Some(spare) = self.pop() {
-            return Ok(spare);
-        }
-        let mut next_number = locked(&self.next_number);
-        if let Some(spare) = self.pop() {
-            return Ok(spare);
-        }
-        let spare = self.make(*next_number, self.segment_bytes)?;
-        *next_number += 1;
-        Ok(spare)
+        self.make_up_to(1)?;
+        let spare = self.pop();
+        // The last one is not given out before it is known whether there is room for another: the
+        // result is in `has_room`, and this append goes through either way.
+        let _ = self.make_up_to(1);
+        spare.ok_or_else(|| {
+            let error = io::Error::other("its spares are taken; only one may append");
+            io_error("cannot use", &self.directory)(error)
+        })
     }
 
-    /// Makes spares until the stock is full.
+    /// Makes spares until there are as many as are to be ahead.
     ///
     /// # Errors
     /// [`StoreError::Io`] when one could not be made.
     pub(super) fn replenish(&self) -> Result<(), StoreError> {
-        let mut made = Ok(());
-        while made.is_ok() && locked(&self.ready).len() < self.spare_segments {
-            let mut next_number = locked(&self.next_number);
-            made = self.make(*next_number, self.segment_bytes).map(|spare| {
-                *next_number += 1;
-                locked(&self.ready).push_back(spare);
-            });
-        }
-        self.failing.store(made.is_err(), Ordering::Relaxed);
-        self.update_room();
-        made
+        self.make_up_to(self.spare_segments)
     }
 
-    /// Makes a spare of a segment that is let go, or removes its file when the stock is full.
+    /// Makes a spare of a segment that is let go, or removes its file when there are twice as many
+    /// spares as are made ahead: then the segments of a steady load go round, and none is made.
     ///
     /// # Errors
     /// [`StoreError::Io`]: it can be repeated.
     pub(super) fn recycle(&self, number: u64, size: u64) -> Result<(), StoreError> {
+        self.check_broken()?;
         let old = segment::path(&self.directory, number);
         let mut next_number = locked(&self.next_number);
-        if size != self.segment_bytes || locked(&self.ready).len() >= self.spare_segments {
+        if size != self.segment_bytes || locked(&self.ready).len() >= 2 * self.spare_segments {
             return self
                 .disk
                 .remove(&old)
@@ -144,9 +147,9 @@ impl Allocator {
         let recycle = || {
             let file = self.disk.open(&old)?;
             file.write_all_at(&self.spare_start(*next_number), 0)?;
-            file.sync_data()?;
+            self.or_break(file.sync_data())?;
             self.disk.rename(&old, &new)?;
-            self.disk.sync_directory(&self.directory)?;
+            self.or_break(self.disk.sync_directory(&self.directory))?;
             Ok(file)
         };
         let spare = Spare {
@@ -160,6 +163,26 @@ impl Allocator {
         Ok(())
     }
 
+    fn make_up_to(&self, spares: usize) -> Result<(), StoreError> {
+        let mut made = self.check_broken();
+        while made.is_ok() && locked(&self.ready).len() < spares {
+            let mut next_number = locked(&self.next_number);
+            if locked(&self.ready).len() >= spares {
+                break;
+            }
+            made = self.make(*next_number, self.segment_bytes).map(|spare| {
+                *next_number += 1;
+                locked(&self.ready).push_back(spare);
+            });
+        }
+        // Having enough says nothing of the disk unless all are there that should be.
+        if made.is_err() || locked(&self.ready).len() >= self.spare_segments {
+            self.failing.store(made.is_err(), Ordering::Relaxed);
+        }
+        self.update_room();
+        made
+    }
+
     fn pop(&self) -> Option<Spare> {
         let spare = locked(&self.ready).pop_front();
         self.update_room();
@@ -168,10 +191,25 @@ impl Allocator {
 
     fn update_room(&self) {
         let spares = locked(&self.ready).len();
-        self.has_room.store(
-            !self.is_failing() || spares > RESERVED_SPARES,
-            Ordering::Relaxed,
-        );
+        let enough = !self.is_failing() || spares > RESERVED_SPARES;
+        let has_room = enough && !self.broken.load(Ordering::Relaxed);
+        self.has_room.store(has_room, Ordering::Relaxed);
+    }
+
+    fn check_broken(&self) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::Relaxed) {
+            let error = io::Error::other("an earlier sync failed; restart to recover");
+            return Err(io_error("cannot use", &self.directory)(error));
+        }
+        Ok(())
+    }
+
+    /// Passes on the result of a sync that cannot be repeated.
+    fn or_break(&self, synced: io::Result<()>) -> io::Result<()> {
+        if synced.is_err() {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        synced
     }
 
     /// Makes a segment of its own size that takes the place and number of the next spare.
@@ -197,7 +235,7 @@ impl Allocator {
             file.write_all_at(&self.spare_start(number), 0)?;
             file.sync_data()?;
             self.disk.rename(&new, &path)?;
-            self.disk.sync_directory(&self.directory)?;
+            self.or_break(self.disk.sync_directory(&self.directory))?;
             Ok(file)
         };
         make()

@@ -28,7 +28,7 @@ pub(super) struct Recovered {
     pub next_group: u64,
     /// The high water of everything ever appended.
     pub high_water: HighWater,
-    /// Torn tails that are to be cut, 0 or 1.
+    /// Torn tails that are to be cut, and torn headers behind them.
     pub torn_tails: u64,
     /// Files that nobody needs, in the order in which they can go.
     rubbish: Vec<PathBuf>,
@@ -81,6 +81,10 @@ pub(super) fn look(
         return Err(damaged(&spare.path, 0, "its header does not hold"));
     }
     check_order(&used, journal)?;
+    let torn_headers = after.iter().filter(|spare| spare.header.is_none());
+    let torn_headers = torn_headers
+        .inspect(|spare| tracing::warn!(file = %spare.path.display(), "a segment without a header counts as never used"))
+        .count();
     let whole = |spare: &&Checked| spare.header.is_some() && spare.size == segment_bytes;
     let spares: Vec<u64> = after.iter().take_while(whole).map(|s| s.number).collect();
     rubbish.extend(after.into_iter().skip(spares.len()).rev().map(|s| s.path));
@@ -90,7 +94,7 @@ pub(super) fn look(
         high_water: used
             .iter()
             .fold(HighWater::default(), |sum, s| sum.max(s.high_water)),
-        torn_tails: u64::from(used[last].bad.is_some()),
+        torn_tails: torn_headers as u64 + u64::from(used[last].bad.is_some()),
         used,
         rubbish,
     })

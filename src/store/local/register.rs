@@ -7,6 +7,7 @@
 //! slot = preamble 32 | number u64 | constant u64 | crc32 u32 of all before | zeros to 512     little-endian
 //! ```
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile};
@@ -29,6 +30,8 @@ pub(super) struct Register {
     slot: usize,
     /// Whether the other slot does not hold: a crash while it was written, or damage.
     torn: bool,
+    /// Whether a sync failed: what is durable is known after a restart only.
+    failed: bool,
 }
 
 impl Register {
@@ -43,7 +46,7 @@ impl Register {
     ) -> Result<Option<Register>, StoreError> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("cannot read", path)(error)),
         };
         let mut slots = Vec::with_capacity(2);
@@ -67,6 +70,7 @@ impl Register {
             constant,
             slot,
             torn: slots.len() < 2,
+            failed: false,
         }))
     }
 
@@ -99,20 +103,28 @@ impl Register {
             constant,
             slot: 1,
             torn: false,
+            failed: false,
         })
     }
 
     /// Sets the number, which only grows; durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: after a restart it is the old number or the new one.
+    /// [`StoreError::Io`], after a failed sync for ever: what is durable, the old number or the new
+    /// one, is known after a restart only.
     pub(super) fn set(&mut self, number: u64) -> Result<(), StoreError> {
         let slot = 1 - self.slot;
         let bytes = slot_bytes(self.magic, number, self.constant);
-        self.file
-            .write_all_at(&bytes, (slot * SLOT_BYTES) as u64)
-            .and_then(|()| self.file.sync_data())
-            .map_err(io_error("cannot write", &self.path))?;
+        let written = if self.failed {
+            Err(io::Error::other(
+                "an earlier sync failed; restart to recover",
+            ))
+        } else {
+            self.file.write_all_at(&bytes, (slot * SLOT_BYTES) as u64)
+        };
+        let synced =
+            written.and_then(|()| self.file.sync_data().inspect_err(|_| self.failed = true));
+        synced.map_err(io_error("cannot write", &self.path))?;
         self.number = number;
         self.slot = slot;
         self.torn = false;
