@@ -148,12 +148,15 @@ impl Paired<'_> {
 }
 
 impl Comparison {
-    /// The middle one of the rounds' values; of an even number the lower middle.
+    /// The median of the rounds' values; of an even number the mean of the middle two.
     fn median(&self, value: impl Fn(&Round) -> f64) -> f64 {
         let mut values: Vec<f64> = self.rounds.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
-        let middle = values.len().saturating_sub(1) / 2;
-        values.get(middle).copied().unwrap_or(f64::NAN)
+        let (below, above) = (values.len().saturating_sub(1) / 2, values.len() / 2);
+        match (values.get(below), values.get(above)) {
+            (Some(below), Some(above)) => f64::midpoint(*below, *above),
+            _ => f64::NAN,
+        }
     }
 
     fn failures(&self) -> u64 {
@@ -188,12 +191,13 @@ mod tests {
             requests: 1,
             failures: 1,
         };
-        let rounds = vec![round(2.0, 4.0), round(2.0, 20.0), round(2.0, 2.0)];
-        let comparison = Comparison {
+        let mut comparison = Comparison {
             scenario: Scenario::Post,
-            rounds,
+            rounds: vec![round(2.0, 4.0), round(2.0, 20.0), round(2.0, 2.0)],
         };
         assert_eq!(comparison.median(Round::ratio), 2.0);
         assert_eq!(comparison.failures(), 3);
+        comparison.rounds.push(round(1.0, 4.0));
+        assert_eq!(comparison.median(Round::ratio), 3.0);
     }
 }

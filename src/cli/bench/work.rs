@@ -312,6 +312,7 @@ mod tests {
         assert!(!work.accept(Expected::Created, 201, b"{}"));
         assert!(work.accept(Expected::Messages(2), 200, br#"[{"id":"x"},{}]"#));
         assert!(!work.accept(Expected::Messages(2), 200, br#"[{"id":"x"}]"#));
+        assert!(!work.accept(Expected::Messages(1), 200, br#"[{"id":"x"},{}]"#));
         assert!(!work.accept(Expected::Messages(0), 503, b"[]"));
         assert!(work.accept(Expected::Found, 200, b"{}"));
         assert!(!work.accept(Expected::Found, 404, b"{}"));
