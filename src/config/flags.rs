@@ -82,7 +82,7 @@ pub struct SettingsFlags {
     pub log_format: Option<LogFormat>,
     /// Least level that is logged (error, warn, info, debug, trace), also per module:
     /// info,mayfly=debug
-    #[arg(long, env = "MAYFLY_LOG", value_name = "FILTER", default_value = "info", value_parser = log_filter)]
+    #[arg(long, env = "MAYFLY_LOG", value_name = "FILTER", default_value = "warn,mayfly=info", value_parser = log_filter)]
     pub log: String,
     /// The limits.
     #[command(flatten)]

@@ -80,7 +80,8 @@ fn is_loopback(host: &str) -> bool {
         let is_loopback = address
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback());
-        return is_loopback && (port.is_empty() || port.starts_with(':') && is_port(Some(&port[1..])));
+        return is_loopback
+            && (port.is_empty() || port.starts_with(':') && is_port(Some(&port[1..])));
     }
     let (name, port) = host
         .split_once(':')
