@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Parts;
 use crate::config::Settings;
-use crate::http::admin::{Lifecycle, Phase};
+use crate::http::admin::Phase;
 
 /// How often the wall clock is compared with the process's.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
@@ -19,7 +19,6 @@ const CLOCK_STEP_MS: i64 = 5_000;
 pub async fn serve_until_stopped(
     server: Server,
     settings: &Settings,
-    lifecycle: &Lifecycle,
     parts: &Parts<'_>,
 ) -> anyhow::Result<()> {
     let handle = server.handle();
@@ -31,7 +30,7 @@ pub async fn serve_until_stopped(
         ended = &mut serving => return Ok(ended??),
     };
     let started = Instant::now();
-    lifecycle.enter(Phase::Draining);
+    parts.lifecycle.enter(Phase::Draining);
     if is_announced {
         let seconds = settings.drain_announce.as_secs_f64();
         tracing::info!(seconds, "draining: serving on while /readyz says no");

@@ -108,6 +108,14 @@ impl<J: Journal> ShardHost<J> {
         }
     }
 
+    /// Starts the host on this thread; it takes [`COMMANDS_MAX`] commands from its first moment on.
+    pub fn start_here(seat: Seat<J>, shards: Vec<Shard>) -> Addr<ShardHost<J>> {
+        ShardHost::create(|ctx| {
+            ctx.set_mailbox_capacity(COMMANDS_MAX);
+            ShardHost::new(seat, shards)
+        })
+    }
+
     /// Runs one call of one shard and stages what it decided; tells the batch that its answer waits
     /// for.
     fn with_shard<R>(
@@ -265,7 +273,6 @@ impl<J: Journal> Actor for ShardHost<J> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(COMMANDS_MAX);
         self.seat.staging.listen(ctx.address().recipient());
         ctx.run_interval(UPKEEP_INTERVAL, Self::look_after);
         self.expire_due(ctx);
