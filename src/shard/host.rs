@@ -144,16 +144,29 @@ impl<J: Journal> ShardHost<J> {
         );
         let has_staged = stage.group.len() > before;
         drop(stage);
+        let last_batch = shard.last_batch;
         if has_staged {
             self.seat.staging.ring();
-            self.pending.count(batch, tally);
         }
-        let waits_for = if self.seat.is_gated {
-            shard.last_batch
-        } else {
-            0
-        };
+        // What expired in the millisecond of an earlier event is told by that event.
+        if tally != Tally::default() {
+            if last_batch > self.pending.committed() {
+                self.pending.count(last_batch, tally);
+            } else {
+                self.publish(tally);
+            }
+        }
+        let waits_for = if self.seat.is_gated { last_batch } else { 0 };
         (waits_for, answer)
+    }
+
+    /// Counts what is durable.
+    fn publish(&self, tally: Tally) {
+        let metrics = &self.seat.metrics;
+        metrics.posted.inc_by(tally.posted);
+        metrics.delivered.inc_by(tally.delivered);
+        metrics.expired.inc_by(tally.expired);
+        metrics.unread.add(tally.unread);
     }
 
     fn post(&mut self, post: Post) -> (u64, Result<Accepted, Refusal>) {
@@ -318,11 +331,7 @@ impl<J: Journal> Handler<Committed> for ShardHost<J> {
 
     fn handle(&mut self, Committed(batch): Committed, _: &mut Context<Self>) {
         let tally = self.pending.release(batch);
-        let metrics = &self.seat.metrics;
-        metrics.posted.inc_by(tally.posted);
-        metrics.delivered.inc_by(tally.delivered);
-        metrics.expired.inc_by(tally.expired);
-        metrics.unread.add(tally.unread);
+        self.publish(tally);
         self.offer_flushes();
     }
 }
