@@ -18,6 +18,7 @@ use crate::config::{Durability, Settings};
 use crate::http::admin::{self, Admin, Lifecycle};
 use crate::http::api::Api;
 use crate::http::routes;
+use crate::http::traffic::Traffic;
 use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::shard::clock::Clock;
@@ -85,6 +86,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         usage,
         clock,
         lifecycle,
+        traffic: Arc::new(Traffic::new(settings.workers)),
     };
     let committer = parts.start_committer()?;
     let server = parts.public_server(recovered.shards, &committer)?;
@@ -105,6 +107,7 @@ struct Parts<'a> {
     usage: Arc<Usage>,
     clock: Clock,
     lifecycle: Arc<Lifecycle>,
+    traffic: Arc<Traffic>,
 }
 
 /// Everything that an HTTP worker takes with it when it starts.
@@ -116,6 +119,7 @@ struct PublicServer {
     is_for_loopback: bool,
     seats: Arc<Mutex<Vec<Option<WorkerSeat>>>>,
     lifecycle: Arc<Lifecycle>,
+    traffic: Arc<Traffic>,
 }
 
 type WorkerSeat = (Seat<LocalJournal>, Vec<Shard>);
@@ -172,6 +176,7 @@ impl Parts<'_> {
             is_for_loopback: settings.listen.ip().is_loopback() && !settings.insecure_open,
             seats: Arc::new(Mutex::new(seats)),
             lifecycle: self.lifecycle.clone(),
+            traffic: self.traffic.clone(),
         })
     }
 }
@@ -190,6 +195,7 @@ impl PublicServer {
                 self.service.clone(),
                 limits,
                 metrics,
+                self.traffic.clone(),
                 self.is_for_loopback,
                 worker,
             );
