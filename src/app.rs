@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::Actor;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, anyhow};
 
 use crate::config::{Durability, Settings};
-use crate::http::admin::{self, Admin, Lifecycle, Phase};
+use crate::http::admin::{self, Admin, Lifecycle};
 use crate::http::api::Api;
 use crate::http::routes;
+use crate::http::traffic::Traffic;
 use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::shard::clock::Clock;
@@ -85,14 +85,15 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         metrics,
         usage,
         clock,
+        lifecycle,
+        traffic: Arc::new(Traffic::new(settings.workers)),
     };
     let committer = parts.start_committer()?;
     let server = parts.public_server(recovered.shards, &committer)?;
     let stopped = actix_web::rt::System::new().block_on(async {
         let server = server.build(&settings)?;
         tracing::info!(address = %settings.listen, admin = %settings.admin_listen, "serving");
-        lifecycle.enter(Phase::Serving);
-        drain::serve_until_stopped(server, &settings, &lifecycle, &parts).await
+        drain::serve_until_stopped(server, &settings, &parts).await
     });
     committer.stop();
     stopped
@@ -105,6 +106,8 @@ struct Parts<'a> {
     metrics: Arc<Metrics>,
     usage: Arc<Usage>,
     clock: Clock,
+    lifecycle: Arc<Lifecycle>,
+    traffic: Arc<Traffic>,
 }
 
 /// Everything that an HTTP worker takes with it when it starts.
@@ -115,6 +118,8 @@ struct PublicServer {
     limits: Arc<crate::domain::limits::Limits>,
     is_for_loopback: bool,
     seats: Arc<Mutex<Vec<Option<WorkerSeat>>>>,
+    lifecycle: Arc<Lifecycle>,
+    traffic: Arc<Traffic>,
 }
 
 type WorkerSeat = (Seat<LocalJournal>, Vec<Shard>);
@@ -170,6 +175,8 @@ impl Parts<'_> {
             limits: limits.clone(),
             is_for_loopback: settings.listen.ip().is_loopback() && !settings.insecure_open,
             seats: Arc::new(Mutex::new(seats)),
+            lifecycle: self.lifecycle.clone(),
+            traffic: self.traffic.clone(),
         })
     }
 }
@@ -188,6 +195,7 @@ impl PublicServer {
                 self.service.clone(),
                 limits,
                 metrics,
+                self.traffic.clone(),
                 self.is_for_loopback,
                 worker,
             );
@@ -226,7 +234,10 @@ impl PublicServer {
         let seat = seats.get_mut(worker).and_then(Option::take);
         let (seat, shards) = seat.expect("a worker starts once; a fault ends the process");
         self.service
-            .host(worker, ShardHost::new(seat, shards).start().recipient());
+            .host(worker, ShardHost::start_here(seat, shards).recipient());
+        if self.service.is_hosted() {
+            self.lifecycle.serve();
+        }
         WORKER.set(Some(worker));
         worker
     }

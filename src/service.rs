@@ -82,6 +82,11 @@ impl<A: Archive> Service<A> {
             .expect("a worker starts one host");
     }
 
+    /// Whether every shard has its host, so that no call is refused for the start's sake.
+    pub fn is_hosted(&self) -> bool {
+        self.hosts.iter().all(|host| host.get().is_some())
+    }
+
     /// Accepts a message.
     ///
     /// # Errors

@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Parts;
 use crate::config::Settings;
-use crate::http::admin::{Lifecycle, Phase};
+use crate::http::admin::Phase;
+use crate::http::traffic::Traffic;
 
 /// How often the wall clock is compared with the process's.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the requests under way are counted at the end.
+const FINISH_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A step of the wall clock that is worth a line, in milliseconds.
 const CLOCK_STEP_MS: i64 = 5_000;
@@ -19,7 +23,6 @@ const CLOCK_STEP_MS: i64 = 5_000;
 pub async fn serve_until_stopped(
     server: Server,
     settings: &Settings,
-    lifecycle: &Lifecycle,
     parts: &Parts<'_>,
 ) -> anyhow::Result<()> {
     let handle = server.handle();
@@ -31,7 +34,7 @@ pub async fn serve_until_stopped(
         ended = &mut serving => return Ok(ended??),
     };
     let started = Instant::now();
-    lifecycle.enter(Phase::Draining);
+    parts.lifecycle.enter(Phase::Draining);
     if is_announced {
         let seconds = settings.drain_announce.as_secs_f64();
         tracing::info!(seconds, "draining: serving on while /readyz says no");
@@ -43,11 +46,22 @@ pub async fn serve_until_stopped(
     tracing::info!("stopping: requests under way are answered");
     let left = settings.drain_timeout.saturating_sub(started.elapsed());
     tokio::select! {
-        _ = tokio::time::timeout(left, handle.stop(true)) => {}
+        _ = tokio::time::timeout(left, finish(&handle, &parts.traffic)) => {}
         () = signals.second() => exit_at_once(),
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Takes no more connections, lets every request under way be answered, and only then stops the
+/// workers: one that is idle would end at once, and its shards with it.
+async fn finish(handle: &ServerHandle, traffic: &Traffic) {
+    handle.pause().await;
+    traffic.close();
+    while traffic.under_way() > 0 {
+        tokio::time::sleep(FINISH_INTERVAL).await;
+    }
+    handle.stop(true).await;
 }
 
 struct Signals {

@@ -30,6 +30,14 @@ impl Lifecycle {
         self.0.store(phase as u8, Ordering::SeqCst);
     }
 
+    /// Enters [`Phase::Serving`], unless it drains already.
+    pub fn serve(&self) {
+        let (from, to) = (Phase::Starting as u8, Phase::Serving as u8);
+        let _ = self
+            .0
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
     /// The phase now.
     pub fn phase(&self) -> Phase {
         match self.0.load(Ordering::SeqCst) {

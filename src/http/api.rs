@@ -6,14 +6,15 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse};
 use prometheus::Histogram;
 
 use super::access;
 use super::error::{Kind, Problem};
 use super::request::check_version;
+use super::traffic::Traffic;
 use crate::domain::limits::Limits;
 use crate::metrics::Metrics;
 use crate::service::Service;
@@ -41,6 +42,8 @@ pub struct Api<A> {
     pub limits: Arc<Limits>,
     is_for_loopback: bool,
     metrics: Arc<Metrics>,
+    traffic: Arc<Traffic>,
+    worker: usize,
     durations: Box<[[[OnceCell<Histogram>; 5]; 4]; Route::COUNT]>,
     request_id: RequestIds,
     logged: Cell<Option<Instant>>,
@@ -85,6 +88,7 @@ impl<A> Api<A> {
         service: Service<A>,
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
+        traffic: Arc<Traffic>,
         is_for_loopback: bool,
         worker: usize,
     ) -> Api<A> {
@@ -93,6 +97,8 @@ impl<A> Api<A> {
             limits,
             is_for_loopback,
             metrics,
+            traffic,
+            worker,
             durations: Box::default(),
             request_id: RequestIds::new(worker),
             logged: Cell::new(None),
@@ -119,6 +125,7 @@ impl<A> Api<A> {
         answer: impl Future<Output = Result<HttpResponse, Problem>>,
     ) -> HttpResponse {
         let started = Instant::now();
+        let _under_way = self.traffic.enter(self.worker);
         let mut response = answer.await.unwrap_or_else(|problem| {
             if problem.kind == Kind::Overloaded {
                 self.metrics.shed.inc();
@@ -127,6 +134,11 @@ impl<A> Api<A> {
         });
         let id = self.request_id.of(request);
         response.headers_mut().insert(X_REQUEST_ID, id);
+        if self.traffic.is_closing() {
+            response
+                .head_mut()
+                .set_connection_type(ConnectionType::Close);
+        }
         let took = started.elapsed();
         let status = response.status();
         self.duration(route, request.method(), status.as_u16() / 100)

@@ -8,6 +8,8 @@ pub mod routes;
 
 pub mod api;
 
+pub mod traffic;
+
 mod post;
 
 mod read;

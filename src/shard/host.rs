@@ -108,6 +108,14 @@ impl<J: Journal> ShardHost<J> {
         }
     }
 
+    /// Starts the host on this thread; it takes [`COMMANDS_MAX`] commands from its first moment on.
+    pub fn start_here(seat: Seat<J>, shards: Vec<Shard>) -> Addr<ShardHost<J>> {
+        ShardHost::create(|ctx| {
+            ctx.set_mailbox_capacity(COMMANDS_MAX);
+            ShardHost::new(seat, shards)
+        })
+    }
+
     /// Runs one call of one shard and stages what it decided; tells the batch that its answer waits
     /// for.
     fn with_shard<R>(
@@ -136,16 +144,29 @@ impl<J: Journal> ShardHost<J> {
         );
         let has_staged = stage.group.len() > before;
         drop(stage);
+        let last_batch = shard.last_batch;
         if has_staged {
             self.seat.staging.ring();
-            self.pending.count(batch, tally);
         }
-        let waits_for = if self.seat.is_gated {
-            shard.last_batch
-        } else {
-            0
-        };
+        // What expired in the millisecond of an earlier event is told by that event.
+        if tally != Tally::default() {
+            if last_batch > self.pending.committed() {
+                self.pending.count(last_batch, tally);
+            } else {
+                self.publish(tally);
+            }
+        }
+        let waits_for = if self.seat.is_gated { last_batch } else { 0 };
         (waits_for, answer)
+    }
+
+    /// Counts what is durable.
+    fn publish(&self, tally: Tally) {
+        let metrics = &self.seat.metrics;
+        metrics.posted.inc_by(tally.posted);
+        metrics.delivered.inc_by(tally.delivered);
+        metrics.expired.inc_by(tally.expired);
+        metrics.unread.add(tally.unread);
     }
 
     fn post(&mut self, post: Post) -> (u64, Result<Accepted, Refusal>) {
@@ -265,7 +286,6 @@ impl<J: Journal> Actor for ShardHost<J> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(COMMANDS_MAX);
         self.seat.staging.listen(ctx.address().recipient());
         ctx.run_interval(UPKEEP_INTERVAL, Self::look_after);
         self.expire_due(ctx);
@@ -311,11 +331,7 @@ impl<J: Journal> Handler<Committed> for ShardHost<J> {
 
     fn handle(&mut self, Committed(batch): Committed, _: &mut Context<Self>) {
         let tally = self.pending.release(batch);
-        let metrics = &self.seat.metrics;
-        metrics.posted.inc_by(tally.posted);
-        metrics.delivered.inc_by(tally.delivered);
-        metrics.expired.inc_by(tally.expired);
-        metrics.unread.add(tally.unread);
+        self.publish(tally);
         self.offer_flushes();
     }
 }
