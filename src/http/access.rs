@@ -80,8 +80,11 @@ fn is_loopback(host: &str) -> bool {
         let is_loopback = address
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback());
-        return is_loopback
-            && (port.is_empty() || port.starts_with(':') && is_port(Some(&port[1..])));
+        let is_ours_to_the_end = match port.strip_prefix(':') {
+            Some(port) => is_port(Some(port)),
+            None => port.is_empty(),
+        };
+        return is_loopback && is_ours_to_the_end;
     }
     let (name, port) = host
         .split_once(':')

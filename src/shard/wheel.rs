@@ -5,12 +5,14 @@
 //! is as cheap as scheduling. It frees memory in time; whether a message is expired is decided by
 //! the mailbox alone.
 
+use std::cmp::Reverse;
+
 use crate::domain::time::UnixMs;
 
 const TICK_MS: u64 = 8;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
-const LEVELS: usize = 6;
+const LEVELS: usize = 7;
 const NONE: u32 = u32::MAX;
 const NO_PLACE: u16 = u16::MAX;
 
@@ -133,27 +135,29 @@ impl Wheel {
         self.origin.plus_ms(self.elapsed * TICK_MS)
     }
 
-    /// The occupied slot that starts first: level, slot and the tick at which it starts. Of two that
-    /// start together the higher level comes first, for it may hold what belongs into the lower.
+    /// The occupied slot that starts first: level, slot and the tick at which it starts. An entry's
+    /// level is the highest digit (of 6 bits) in which its tick differs from `elapsed`. Of slots that
+    /// start together the one of the highest level comes first: all that is in it moves down before
+    /// anything is said of what is due, for its last entry may be due before its first.
     fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        let occupied = (0..LEVELS).rev().filter(|level| self.occupied[*level] != 0);
-        let first_of_level = occupied.map(|level| {
-            let slot = self.occupied[level].trailing_zeros() as usize;
-            let shift = SLOT_BITS * level as u32;
-            let block = self.elapsed >> (shift + SLOT_BITS) << (shift + SLOT_BITS);
-            (level, slot, block + ((slot as u64) << shift))
-        });
-        first_of_level.min_by_key(|(.., starts)| *starts)
+        let occupied = self.occupied.iter().enumerate();
+        let slots = occupied
+            .filter(|(_, slots)| **slots != 0)
+            .map(|(level, slots)| {
+                let slot = slots.trailing_zeros() as usize;
+                let shift = SLOT_BITS * level as u32;
+                let block = self.elapsed >> (shift + SLOT_BITS) << (shift + SLOT_BITS);
+                (level, slot, block + ((slot as u64) << shift))
+            });
+        slots.min_by_key(|(level, _, starts)| (*starts, Reverse(*level)))
     }
 
-    /// Puts a handle into the level of the highest digit (of 6 bits) in which its tick differs from
-    /// `elapsed`, so that a slot's start is never behind both.
     fn link(&mut self, handle: u32, tick: u64) {
         let differing = (tick ^ self.elapsed) | 1;
         let level = ((63 - differing.leading_zeros()) / SLOT_BITS) as usize;
         assert!(
             level < LEVELS,
-            "no deadline is 2^36 ticks (17 years) from now"
+            "no deadline is 2^42 ticks (1,100 years) from the origin"
         );
         let slot = (tick >> (SLOT_BITS * level as u32)) as usize % SLOTS;
         let next = self.heads[level][slot];
@@ -214,7 +218,7 @@ mod tests {
     #[test]
     fn a_wheel_runs_for_years() {
         let (mut wheel, mut now) = (Wheel::new(UnixMs(0)), 0);
-        for _ in 0..80 {
+        for _ in 0..200 {
             let deadline = now + 60 * 24 * 3_600_000;
             wheel.schedule(0, UnixMs(deadline));
             assert_eq!(wheel.pop_due(UnixMs(deadline - 1)), None);

@@ -35,6 +35,8 @@ fn only_requests_for_a_loopback_host_are_answered() {
         "10.0.0.1",
         "0.0.0.0",
         "[::]",
+        "[::1]x",
+        "[::1].evil.example",
         "169.254.169.254",
         "localhost@evil.example",
         "",

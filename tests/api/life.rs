@@ -270,6 +270,39 @@ fn a_message_expires_by_itself_at_its_deadline() {
 }
 
 #[test]
+fn many_mailboxes_expire_by_themselves_each_at_its_deadline() {
+    // Seconds enough that deadlines far apart have shared a place in the timers before.
+    const LATE_MS: i64 = 150;
+    let server = Server::start();
+    let mut client = server.client();
+    let started = wall_ms();
+    let mut deadlines = Vec::new();
+    while wall_ms() < started + 2_000 {
+        let timeout = 1 + deadlines.len() as u64 % 3;
+        let id = client.post_message(&format!("user{}", deadlines.len()), "t", timeout);
+        let created = i64::from_str_radix(&id.replace('-', "")[..12], 16).unwrap();
+        deadlines.push(created + timeout as i64 * 1_000);
+    }
+    deadlines.sort_unstable();
+    let mut admin = server.admin();
+    loop {
+        let asked = wall_ms();
+        let metrics = admin.get("/metrics").expect(200).text();
+        let mut lines = metrics.lines();
+        let expired = lines.find_map(|l| l.strip_prefix("mayfly_messages_expired_total "));
+        let expired: usize = expired.unwrap().parse().unwrap();
+        let due = deadlines.partition_point(|deadline| deadline + LATE_MS <= asked);
+        assert!(
+            expired >= due,
+            "{expired} expired of {due} due {LATE_MS} ms ago"
+        );
+        if expired == deadlines.len() {
+            return;
+        }
+    }
+}
+
+#[test]
 fn a_deadline_that_passes_while_the_service_is_down_holds() {
     let mut server = Server::start();
     let mut client = server.client();
