@@ -50,14 +50,6 @@ impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Metrics {
         let registry = Registry::new();
-        let http = HistogramOpts::new(
-            "mayfly_http_request_duration_seconds",
-            "Time from the request's head to its answer, by route, method and class of status.",
-        );
-        let http = HistogramVec::new(
-            http.buckets(DURATION_BUCKETS_SECONDS.to_vec()),
-            &["route", "method", "status_class"],
-        );
         let counter = |name, help| registered(&registry, IntCounter::new(name, help));
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
         Metrics {
@@ -106,7 +98,7 @@ impl Metrics {
                     "How long the recovery at the start took.",
                 ),
             ),
-            http: registered(&registry, http),
+            http: registered(&registry, request_durations()),
             registry,
         }
     }
@@ -153,6 +145,18 @@ impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
     }
+}
+
+fn request_durations() -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(
+        "mayfly_http_request_duration_seconds",
+        "Time from the request's head to its answer, by route, method and class of status.",
+    );
+    let buckets = DURATION_BUCKETS_SECONDS.to_vec();
+    HistogramVec::new(
+        options.buckets(buckets),
+        &["route", "method", "status_class"],
+    )
 }
 
 fn registered<M: Collector + Clone + 'static>(
