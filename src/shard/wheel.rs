@@ -30,20 +30,22 @@ pub struct Wheel {
 struct Link {
     previous: u32,
     next: u32,
-    /// The deadline in ticks since the origin: its low 32 and its high 16 bits.
-    tick: (u32, u16),
+    /// The deadline in ticks since the origin: its low 32 bits, and 16 above them.
+    tick_low: u32,
+    tick_high: u16,
     place: u16,
 }
 
 impl Link {
     fn tick(&self) -> u64 {
-        u64::from(self.tick.1) << 32 | u64::from(self.tick.0)
+        u64::from(self.tick_high) << 32 | u64::from(self.tick_low)
     }
 
     const FREE: Link = Link {
         previous: NONE,
         next: NONE,
-        tick: (0, 0),
+        tick_low: 0,
+        tick_high: 0,
         place: NO_PLACE,
     };
 }
@@ -164,7 +166,8 @@ impl Wheel {
         self.links[handle as usize] = Link {
             previous: NONE,
             next,
-            tick: (tick as u32, (tick >> 32) as u16),
+            tick_low: tick as u32,
+            tick_high: (tick >> 32) as u16,
             place,
         };
     }
