@@ -15,6 +15,11 @@ const DURATION_BUCKETS_SECONDS: [f64; 12] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
 ];
 
+/// What metrics count or measure: each has one of these words in its name.
+const UNITS: [&str; 8] = [
+    "seconds", "bytes", "messages", "requests", "keys", "errors", "tails", "steps",
+];
+
 /// Handles of all metrics, resolved once.
 #[derive(Debug)]
 pub struct Metrics {
@@ -117,10 +122,14 @@ impl Metrics {
     }
 
     /// The reference for people: a table of all metrics.
+    ///
+    /// # Panics
+    /// When the name of a metric holds none of [`UNITS`].
     pub fn reference() -> String {
         let metrics = Metrics::new();
         metrics.http("/chat", "POST", "2xx");
-        let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+        let mut text =
+            String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
         for family in metrics.registry.gather() {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels: Vec<_> = family
@@ -130,8 +139,9 @@ impl Metrics {
                 .map(|l| l.name())
                 .collect();
             let row = format!(
-                "| `{}` | {kind} | {} | {} |\n",
+                "| `{}` | {kind} | {} | {} | {} |\n",
                 family.name(),
+                unit_of(family.name()),
                 labels.join(", "),
                 family.help()
             );
@@ -145,6 +155,12 @@ impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
     }
+}
+
+fn unit_of(name: &str) -> &str {
+    name.split('_')
+        .find(|word| UNITS.contains(word))
+        .expect("the name of a metric holds its unit")
 }
 
 fn request_durations() -> prometheus::Result<HistogramVec> {
