@@ -41,7 +41,7 @@ const CONNECTIONS_PER_WORKER_MAX: usize = 25_000;
 
 /// With answers after the commit, how long a group of several records lets the next one fill: a sync
 /// costs as much CPU as tens of requests, and those who wait come back together.
-const PAUSE_BETWEEN_BUSY_GROUPS: Duration = Duration::from_micros(300);
+const PAUSE_BETWEEN_BUSY_GROUPS: Duration = Duration::from_micros(500);
 
 /// With answers before the commit, how much a crash may lose.
 const PAUSE_BETWEEN_UNGATED_GROUPS: Duration = Duration::from_millis(10);
@@ -52,6 +52,7 @@ const PAUSE_BETWEEN_UNGATED_GROUPS: Duration = Duration::from_millis(10);
 /// What kept it from starting.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
     exit_on_panic();
+    raise_open_files_limit();
     let metrics = Arc::new(Metrics::new());
     let lifecycle = Arc::new(Lifecycle::default());
     let keys_max = settings.idempotency_keys_max as u64;
@@ -284,4 +285,17 @@ fn exit_on_panic() {
         tracing::error!(%panic, "stopping after a broken invariant; please report this");
         std::process::exit(1);
     }));
+}
+
+/// Allows as many open files as the system lets this process have: each connection is one.
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, allowed = limit.current, "cannot raise the limit of open files");
+    }
 }

@@ -64,7 +64,7 @@ impl Mailbox {
     pub fn new(username: Username) -> Mailbox {
         Mailbox {
             username,
-            unread: Queue::Empty,
+            unread: Queue::default(),
             bytes: 0,
             next_deadline: UnixMs(u64::MAX),
         }

@@ -54,6 +54,12 @@ fn take(mailbox: &mut Mailbox, limit: usize, now: u64) -> Vec<MessageId> {
 }
 
 #[test]
+fn a_mailbox_with_one_message_is_small() {
+    assert!(size_of::<Unread>() <= 48, "{}", size_of::<Unread>());
+    assert!(size_of::<Mailbox>() <= 80, "{}", size_of::<Mailbox>());
+}
+
+#[test]
 fn a_message_is_gone_exactly_at_its_deadline() {
     for (now, gone) in [(999, 0), (1_000, 1), (1_001, 1)] {
         let (mut mailbox, _) = mailbox_with(&[1_000]);

@@ -1,6 +1,7 @@
 //! The messages of one mailbox in the order of delivery.
 //!
-//! Most mailboxes hold one message, so one is kept in place, without a second allocation.
+//! Most mailboxes hold one message, so one is kept in place, without a second allocation. There are
+//! only two variants so that the enum needs no tag: it is as large as one message.
 
 use std::collections::VecDeque;
 
@@ -8,22 +9,26 @@ use super::id::MessageId;
 use super::message::Unread;
 
 /// Unread messages, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Queue {
-    /// No message.
-    #[default]
-    Empty,
     /// One, in place.
     One(Unread),
-    /// More than one at some time; boxed nowhere, because a deque is no larger than a message.
+    /// None, or more than one at some time.
     Many(VecDeque<Unread>),
+}
+
+impl Default for Queue {
+    /// The empty queue; it allocates nothing.
+    fn default() -> Queue {
+        Queue::Many(VecDeque::new())
+    }
 }
 
 impl Queue {
     /// Adds the youngest message.
     pub fn push(&mut self, message: Unread) {
         *self = match std::mem::take(self) {
-            Queue::Empty => Queue::One(message),
+            Queue::Many(messages) if messages.capacity() == 0 => Queue::One(message),
             Queue::One(first) => Queue::Many(VecDeque::from([first, message])),
             Queue::Many(mut messages) => {
                 messages.push_back(message);
@@ -36,9 +41,9 @@ impl Queue {
     pub fn pop(&mut self) -> Option<Unread> {
         match self {
             Queue::Many(messages) => messages.pop_front(),
-            _ => match std::mem::take(self) {
+            Queue::One(_) => match std::mem::take(self) {
                 Queue::One(message) => Some(message),
-                _ => None,
+                Queue::Many(_) => None,
             },
         }
     }
@@ -46,7 +51,6 @@ impl Queue {
     /// Removes every message for which `leaves` holds, in order, handing each to `gone`.
     pub fn remove_if(&mut self, leaves: impl Fn(&Unread) -> bool, mut gone: impl FnMut(Unread)) {
         match self {
-            Queue::Empty => {}
             Queue::One(message) => {
                 if leaves(message)
                     && let Some(message) = self.pop()
@@ -72,7 +76,6 @@ impl Queue {
     /// How many messages there are.
     pub fn len(&self) -> usize {
         match self {
-            Queue::Empty => 0,
             Queue::One(_) => 1,
             Queue::Many(messages) => messages.len(),
         }
@@ -81,7 +84,6 @@ impl Queue {
     /// The message at a place, 0 being the oldest.
     pub fn get(&self, place: usize) -> Option<&Unread> {
         match self {
-            Queue::Empty => None,
             Queue::One(message) => (place == 0).then_some(message),
             Queue::Many(messages) => messages.get(place),
         }
@@ -90,7 +92,6 @@ impl Queue {
     /// The message with this id; the ids grow along the queue.
     pub fn find(&self, id: MessageId) -> Option<&Unread> {
         match self {
-            Queue::Empty => None,
             Queue::One(message) => (message.id == id).then_some(message),
             Queue::Many(messages) => {
                 let place = messages
@@ -104,7 +105,6 @@ impl Queue {
     /// The messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Unread> {
         let (one, many) = match self {
-            Queue::Empty => (None, None),
             Queue::One(message) => (Some(message), None),
             Queue::Many(messages) => (None, Some(messages)),
         };

@@ -11,7 +11,7 @@ use actix_web::dev::{Decompress, Payload};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
 
 use super::body::BodyFormat;
 use super::error::{Kind, Problem};
@@ -19,6 +19,9 @@ use crate::domain::key::KEY_BYTES_MAX;
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that are decompressed at once; deflate makes at most about a thousand times as many.
+const COMPRESSED_PIECE_BYTES: usize = 2 * 1024;
 
 /// Reads the whole body, decompressed.
 ///
@@ -51,7 +54,8 @@ pub async fn read_body(
         if is_plain {
             collect(payload, bytes_max).await
         } else {
-            collect(Decompress::from_headers(payload, headers), bytes_max).await
+            let pieces = payload.map(cut).flatten();
+            collect(Decompress::from_headers(pieces, headers), bytes_max).await
         }
     });
     // Nearly every body is here already; only the others are worth a timer.
@@ -73,9 +77,26 @@ pub async fn read_body(
     }
 }
 
+/// A chunk in pieces so small that none decompresses to more than a few MiB before it is counted.
+fn cut(
+    chunk: Result<Bytes, PayloadError>,
+) -> impl Stream<Item = Result<Bytes, PayloadError>> + Unpin {
+    let (mut rest, mut error) = match chunk {
+        Ok(bytes) => (bytes, None),
+        Err(error) => (Bytes::new(), Some(error)),
+    };
+    stream::iter(std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return error.take().map(Err);
+        }
+        let piece = rest.split_to(rest.len().min(COMPRESSED_PIECE_BYTES));
+        Some(Ok(piece))
+    }))
+}
+
 async fn collect<S>(mut chunks: S, bytes_max: usize) -> Result<Bytes, Problem>
 where
-    S: futures_util::Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 {
     let mut first = Bytes::new();
     let mut body = BytesMut::new();

@@ -30,7 +30,7 @@ pub struct Wheel {
 struct Link {
     previous: u32,
     next: u32,
-    /// The deadline in ticks since the origin: its low 32 bits, and 16 above them.
+    /// The deadline in ticks since the origin: its low 32 bits and the 16 above them.
     tick_low: u32,
     tick_high: u16,
     place: u16,

@@ -1,195 +1,12 @@
 //! The damage matrix: copies of a journal are cut, flipped and zeroed at every kind of place. Nothing
 //! acknowledged may be lost in silence: the journal refuses and names file and offset, or, where only
 //! its end is hurt, it warns and counts.
-//!
-//! Frames are found here by `docs/FORMAT.md`, not by the code under test.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use mayfly::domain::username::ShardId;
 use mayfly::store::StoreError;
 use mayfly::store::journal::Journal;
-use mayfly::store::local::LocalOptions;
-use mayfly::store::local::journal::LocalJournal;
-use tempfile::TempDir;
 
+use crate::sample::*;
 use crate::support::*;
-
-const SEGMENT_BYTES: u64 = 4_096;
-const HEADER: usize = 128;
-const FRAME: usize = 38;
-
-/// A journal that was closed: segments of which the first went through recycling, and two spares.
-struct Sample {
-    files: BTreeMap<String, Vec<u8>>,
-    texts: Vec<String>,
-}
-
-/// What came of opening a damaged copy.
-#[derive(Debug)]
-enum Outcome {
-    Opened { texts: Vec<String>, torn: u64 },
-    Refused { file: String, offset: u64 },
-}
-
-impl Sample {
-    fn make() -> Sample {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = open_ahead(directory.path(), 1).unwrap();
-        // Long texts first, so that what they leave in recycled files looks like frames and reaches far.
-        for number in 0..12 {
-            now(journal.append(&post(number, &"old".repeat(300)))).unwrap();
-        }
-        let position = journal.position();
-        for shard in ShardId::all() {
-            now(journal.trim(shard, position)).unwrap();
-        }
-        let first = || std::fs::exists(directory.path().join("segment-0000000000000001")).unwrap();
-        until("the first segment is recycled", || !first());
-        let mut number = 12;
-        while journal.position().0 < position.0 + 2 {
-            now(journal.append(&post(number, &format!("text {number} {}", "x".repeat(300)))))
-                .unwrap();
-            number += 1;
-        }
-        for number in number..number + 3 {
-            now(journal.append(&post(number, &format!("last {number}")))).unwrap();
-        }
-        let texts = texts(&journal);
-        drop(journal);
-        let journal = open(directory.path()).unwrap();
-        let active = journal.position().0;
-        let spare = |ahead| directory.path().join(segment(active + ahead));
-        until("two spares are made", || {
-            spare(1).exists() && spare(2).exists()
-        });
-        drop(journal);
-        let files = std::fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| {
-                let entry = entry.unwrap();
-                let name = entry.file_name().into_string().unwrap();
-                (name, std::fs::read(entry.path()).unwrap())
-            })
-            .collect();
-        Sample { files, texts }
-    }
-
-    /// The names of the segments with groups, oldest first.
-    fn used(&self) -> Vec<String> {
-        let used = self
-            .files
-            .iter()
-            .filter(|(name, bytes)| name.starts_with("segment-") && bytes[32] == 1);
-        used.map(|(name, _)| name.clone()).collect()
-    }
-
-    fn spares(&self) -> Vec<String> {
-        let used = self.used();
-        let names = self
-            .files
-            .keys()
-            .filter(|name| name.starts_with("segment-"));
-        names.filter(|name| !used.contains(name)).cloned().collect()
-    }
-
-    /// Opens a copy with one file changed, or gone.
-    fn with(&self, file: &str, change: impl FnOnce(&mut Vec<u8>) -> bool) -> Outcome {
-        let directory = self.copy();
-        let mut bytes = self.files[file].clone();
-        let path = directory.path().join(file);
-        if change(&mut bytes) {
-            std::fs::write(&path, bytes).unwrap();
-        } else {
-            std::fs::remove_file(&path).unwrap();
-        }
-        self.outcome(directory.path())
-    }
-
-    fn copy(&self) -> TempDir {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, bytes) in &self.files {
-            std::fs::write(directory.path().join(name), bytes).unwrap();
-        }
-        directory
-    }
-
-    /// Opens; and if it opens, appends and opens again, so that nothing hurt comes back.
-    fn outcome(&self, directory: &Path) -> Outcome {
-        let before = contents(directory);
-        let journal = match open(directory) {
-            Ok(journal) => journal,
-            Err(StoreError::Damaged { file, offset, .. }) => {
-                assert_eq!(contents(directory), before, "a refusal changes nothing");
-                let file = file.file_name().unwrap().to_string_lossy().into_owned();
-                return Outcome::Refused { file, offset };
-            }
-            Err(error) => panic!("{error}"),
-        };
-        let (mut found, torn) = (texts(&journal), journal.torn_tails());
-        now(journal.append(&post(999, "goes on"))).unwrap();
-        drop(journal);
-        let journal = open(directory).unwrap();
-        assert_eq!(journal.torn_tails(), 0, "a cut is made once");
-        found.push("goes on".to_owned());
-        assert_eq!(texts(&journal), found);
-        found.pop();
-        Outcome::Opened { texts: found, torn }
-    }
-}
-
-impl Outcome {
-    fn is_whole(&self, sample: &Sample) -> bool {
-        matches!(self, Outcome::Opened { texts, .. } if *texts == sample.texts)
-    }
-
-    fn names(&self, file: &str, offset: usize) -> bool {
-        matches!(self, Outcome::Refused { file: found, offset: at } if found == file && *at == offset as u64)
-    }
-
-    fn lost_and_counted(&self, sample: &Sample, lost: usize) -> bool {
-        let kept = sample.texts.len() - lost;
-        matches!(self, Outcome::Opened { texts, torn: 1 } if *texts == sample.texts[..kept])
-    }
-}
-
-fn open(directory: &Path) -> Result<LocalJournal, StoreError> {
-    open_ahead(directory, 2)
-}
-
-fn open_ahead(directory: &Path, spare_segments: usize) -> Result<LocalJournal, StoreError> {
-    let options = LocalOptions {
-        segment_bytes: SEGMENT_BYTES,
-        spare_segments,
-        ..LocalOptions::default()
-    };
-    LocalJournal::open(directory, &options)
-}
-
-fn segment(number: u64) -> String {
-    format!("segment-{number:016}")
-}
-
-fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let entries = std::fs::read_dir(directory).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
-        .collect()
-}
-
-/// Where the frames of a segment begin, and where the last one ends.
-fn frames(bytes: &[u8]) -> Vec<usize> {
-    let mut offsets = vec![HEADER];
-    let mut at = HEADER;
-    while at + FRAME <= bytes.len() && bytes[at..at + 4] == [0xf9, 0xff, 0xc1, 0xfd] {
-        let length = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap());
-        at += FRAME + length as usize;
-        offsets.push(at);
-    }
-    offsets
-}
 
 #[test]
 fn the_sample_is_what_the_matrix_needs() {
@@ -388,6 +205,19 @@ fn groups_of_another_segment_or_journal_never_count() {
         true
     });
     assert!(outcome.names(&used[0], 0), "{outcome:?}");
+}
+
+#[test]
+fn a_group_that_stands_twice_counts_once() {
+    let sample = Sample::make();
+    let last = sample.used().pop().unwrap();
+    let ends = frames(&sample.files[&last]);
+    let (start, end) = (ends[ends.len() - 2], ends[ends.len() - 1]);
+    let outcome = sample.with(&last, |bytes| {
+        bytes.copy_within(start..end, end);
+        true
+    });
+    assert!(outcome.lost_and_counted(&sample, 0), "{outcome:?}");
 }
 
 #[test]

@@ -276,6 +276,14 @@ fn a_group_larger_than_a_segment_and_no_space_for_it_is_refused_and_the_journal_
     disk.with(|faults| faults.space = Some(6 * SEGMENT_BYTES));
     let error = now(journal.append(&post(1, &"x".repeat(100_000)))).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    let unfinished = |entry: io::Result<std::fs::DirEntry>| {
+        entry
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "new")
+    };
+    assert!(!std::fs::read_dir(directory.path()).unwrap().any(unfinished));
     now(journal.append(&post(2, "small"))).unwrap();
     disk.with(|faults| faults.space = None);
     now(journal.append(&post(3, &"y".repeat(100_000)))).unwrap();

@@ -158,3 +158,23 @@ fn a_batch_a_second_does_not_become_a_table_each() {
         stores.archive.tables() < 2 * 20
     });
 }
+
+#[test]
+fn the_segment_of_a_large_group_is_removed_and_not_used_again() {
+    let mut factory = Local::default();
+    let stores = factory.open();
+    now(stores.journal.append(&post(1, &"x".repeat(50_000)))).unwrap();
+    factory.next_place(&stores);
+    let position = stores.journal.position();
+    for shard in mayfly::domain::username::ShardId::all() {
+        now(stores.journal.trim(shard, position)).unwrap();
+    }
+    let directory = factory.directory.path().join("journal");
+    until("the large segment is let go", || {
+        !std::fs::exists(directory.join("segment-0000000000000002")).unwrap()
+    });
+    drop(stores);
+    for entry in std::fs::read_dir(directory).unwrap() {
+        assert!(entry.unwrap().metadata().unwrap().len() <= 4_096);
+    }
+}

@@ -6,6 +6,8 @@ mod contract;
 
 mod local;
 
+mod sample;
+
 mod damage;
 
 mod faults;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::disk::Disk;
 use super::frames::{FrameReader, Next};
-use super::segment::{self, HEADER_BYTES, Header, SegmentId, Used};
+use super::segment::{self, END_BYTES, HEADER_BYTES, Header, SegmentId, Used};
 use super::{io_error, write_zeros};
 use crate::store::StoreError;
 use crate::store::group::HighWater;
@@ -148,7 +148,9 @@ impl Recovered {
             let file = disk
                 .open(&last.path)
                 .map_err(io_error("cannot open", &last.path))?;
-            write_zeros(file.as_ref(), last.end, last.size)
+            // A file that was cut short gets its clean end back.
+            let end = last.size.max(last.end + END_BYTES as u64);
+            write_zeros(file.as_ref(), last.end, end)
                 .map_err(io_error("cannot cut the torn end of", &last.path))?;
         }
         for path in &self.rubbish {
