@@ -174,7 +174,8 @@ impl Parts<'_> {
             service: Service::new(settings.workers, self.stores.archive.clone()),
             metrics: self.metrics.clone(),
             limits: limits.clone(),
-            is_for_loopback: settings.listen.ip().is_loopback() && !settings.insecure_open,
+            is_for_loopback: settings.listen.ip().to_canonical().is_loopback()
+                && !settings.insecure_open,
             seats: Arc::new(Mutex::new(seats)),
             lifecycle: self.lifecycle.clone(),
             traffic: self.traffic.clone(),

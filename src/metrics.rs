@@ -15,6 +15,11 @@ const DURATION_BUCKETS_SECONDS: [f64; 12] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
 ];
 
+/// What metrics count or measure: each has one of these words in its name.
+const UNITS: [&str; 8] = [
+    "seconds", "bytes", "messages", "requests", "keys", "errors", "tails", "steps",
+];
+
 /// Handles of all metrics, resolved once.
 #[derive(Debug)]
 pub struct Metrics {
@@ -50,14 +55,6 @@ impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Metrics {
         let registry = Registry::new();
-        let http = HistogramOpts::new(
-            "mayfly_http_request_duration_seconds",
-            "Time from the request's head to its answer, by route, method and class of status.",
-        );
-        let http = HistogramVec::new(
-            http.buckets(DURATION_BUCKETS_SECONDS.to_vec()),
-            &["route", "method", "status_class"],
-        );
         let counter = |name, help| registered(&registry, IntCounter::new(name, help));
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
         Metrics {
@@ -106,7 +103,7 @@ impl Metrics {
                     "How long the recovery at the start took.",
                 ),
             ),
-            http: registered(&registry, http),
+            http: registered(&registry, request_durations()),
             registry,
         }
     }
@@ -125,10 +122,14 @@ impl Metrics {
     }
 
     /// The reference for people: a table of all metrics.
+    ///
+    /// # Panics
+    /// When the name of a metric holds none of [`UNITS`].
     pub fn reference() -> String {
         let metrics = Metrics::new();
         metrics.http("/chat", "POST", "2xx");
-        let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+        let mut text =
+            String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
         for family in metrics.registry.gather() {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels: Vec<_> = family
@@ -138,8 +139,9 @@ impl Metrics {
                 .map(|l| l.name())
                 .collect();
             let row = format!(
-                "| `{}` | {kind} | {} | {} |\n",
+                "| `{}` | {kind} | {} | {} | {} |\n",
                 family.name(),
+                unit_of(family.name()),
                 labels.join(", "),
                 family.help()
             );
@@ -153,6 +155,24 @@ impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
     }
+}
+
+fn unit_of(name: &str) -> &str {
+    name.split('_')
+        .find(|word| UNITS.contains(word))
+        .expect("the name of a metric holds its unit")
+}
+
+fn request_durations() -> prometheus::Result<HistogramVec> {
+    let options = HistogramOpts::new(
+        "mayfly_http_request_duration_seconds",
+        "Time from the request's head to its answer, by route, method and class of status.",
+    );
+    let buckets = DURATION_BUCKETS_SECONDS.to_vec();
+    HistogramVec::new(
+        options.buckets(buckets),
+        &["route", "method", "status_class"],
+    )
 }
 
 fn registered<M: Collector + Clone + 'static>(

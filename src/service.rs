@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 use crate::domain::id::MessageId;
 use crate::domain::message::{End, Ended, Unread};
 use crate::domain::username::{ShardId, Username};
-use crate::shard::host::Command;
-use crate::shard::value::{
+use crate::shard::call::{
     Accepted, Count, Delivered, Delivery, Found, Post, ReadPlace, Refusal, Take,
 };
+use crate::shard::host::Command;
 use crate::store::StoreError;
 use crate::store::archive::Archive;
 

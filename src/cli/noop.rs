@@ -38,7 +38,6 @@ impl Noop {
 }
 
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "parsing them is the work that is measured")]
 struct Message {
     username: String,
     text: String,
@@ -50,9 +49,14 @@ struct Posted<'a> {
     id: &'a str,
 }
 
-async fn post(message: web::Json<Message>) -> HttpResponse {
-    std::hint::black_box(&*message);
-    let mut text = Uuid::encode_buffer();
-    let id = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+async fn post(web::Json(message): web::Json<Message>) -> HttpResponse {
+    let Message {
+        username,
+        text,
+        timeout,
+    } = &message;
+    std::hint::black_box((username, text, timeout));
+    let mut buffer = Uuid::encode_buffer();
+    let id = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
     HttpResponse::Created().json(Posted { id })
 }

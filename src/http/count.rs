@@ -7,7 +7,7 @@ use super::find::json;
 use super::query;
 use super::routes::username;
 use super::write::put_time;
-use crate::shard::value::Count;
+use crate::shard::call::Count;
 use crate::store::archive::Archive;
 
 /// Answers the numbers of waiting messages and the time of the oldest.

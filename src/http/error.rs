@@ -10,7 +10,7 @@ use super::body::{BodyError, BodyErrorKind, Place};
 use super::write::put_json_string;
 use crate::domain::username::UsernameError;
 use crate::service::ServiceError;
-use crate::shard::value::Refusal;
+use crate::shard::call::Refusal;
 
 /// What clients of a 503 are told to wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");

@@ -11,7 +11,7 @@ use super::error::Problem;
 use super::request::{body_format, idempotency_key, read_body};
 use super::{query, write};
 use crate::domain::key::{KeyClaim, Operation};
-use crate::shard::value::{Accepted, Post};
+use crate::shard::call::{Accepted, Post};
 use crate::store::archive::Archive;
 
 /// Answers 201 with the id once the message is durable.

@@ -12,7 +12,7 @@ use super::request::{idempotency_key, read_body};
 use super::routes::username;
 use super::write::DeliveryBody;
 use crate::domain::key::{KeyClaim, Operation};
-use crate::shard::value::{Delivery, Take};
+use crate::shard::call::{Delivery, Take};
 use crate::store::archive::Archive;
 
 /// Delivers all unexpired messages, or the oldest `?limit=`; they are expired thereby. A prefetch is

@@ -81,7 +81,7 @@ async fn nothing_here<A: Archive>(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let detail = "see the README for the paths that there are";
+    let detail = "the paths are /chat, /chat/{id}, /chats/{username}, /chats/{username}/take and /chats/{username}/count";
     refuse::<A>(
         api,
         request,

@@ -12,7 +12,7 @@ use crate::domain::id::MessageId;
 use crate::domain::message::{Content, End};
 use crate::domain::time::UnixMs;
 use crate::service::Message;
-use crate::shard::value::Delivered;
+use crate::shard::call::Delivered;
 
 /// Bytes of an answer that are in memory at once.
 const PIECE_BYTES: usize = 64 * 1024;

@@ -10,13 +10,14 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
 
+use super::call::{Accepted, Count, Delivery, Found, Post, Refusal, Take};
 use super::clock::Clock;
 use super::commit::{Committed, STAGE_BYTES_MAX, Staging};
 use super::flush::{Archived, Archiver, FlushBatch};
 use super::pending::{Pending, Reply};
 use super::turn::{Tally, Turn};
 use super::usage::Usage;
-use super::value::{Accepted, Count, Delivery, Found, Post, Refusal, Shard, Take};
+use super::value::Shard;
 use crate::domain::id::MessageId;
 use crate::domain::limits::Limits;
 use crate::domain::time::UnixMs;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::call::{Accepted, Count, Delivery, Found, Refusal};
 use super::turn::Tally;
-use super::value::{Accepted, Count, Delivery, Found, Refusal};
 
 /// An answer with the way to its asker. Dropped unsent it tells that the outcome is unknown.
 #[derive(Debug)]
