@@ -331,8 +331,10 @@ impl<J: Journal> Handler<Committed> for ShardHost<J> {
     type Result = ();
 
     fn handle(&mut self, Committed(batch): Committed, _: &mut Context<Self>) {
-        let tally = self.pending.release(batch);
+        // Counted before anyone is told, so that who was told finds it counted.
+        let tally = self.pending.counted_through(batch);
         self.publish(tally);
+        self.pending.release(batch);
         self.offer_flushes();
     }
 }

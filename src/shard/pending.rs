@@ -70,17 +70,26 @@ impl Pending {
         self.batch(number).tally.add(tally);
     }
 
-    /// Sends every answer that waited for batch `number` or an earlier one, and tells what
-    /// happened in them.
-    pub fn release(&mut self, number: u64) -> Tally {
-        self.committed = self.committed.max(number);
+    /// Tells what happened in batches up to `number` and was not yet told.
+    pub fn counted_through(&mut self, number: u64) -> Tally {
         let mut tally = Tally::default();
+        for batch in self
+            .batches
+            .iter_mut()
+            .take_while(|batch| batch.number <= number)
+        {
+            tally.add(std::mem::take(&mut batch.tally));
+        }
+        tally
+    }
+
+    /// Sends every answer that waited for batch `number` or an earlier one.
+    pub fn release(&mut self, number: u64) {
+        self.committed = self.committed.max(number);
         while let Some(mut batch) = self.batches.pop_front_if(|batch| batch.number <= number) {
-            tally.add(batch.tally);
             batch.replies.drain(..).for_each(Reply::send);
             self.spare = batch.replies;
         }
-        tally
     }
 
     /// Drops the answers that have waited longer than `timeout`: their askers learn that the
@@ -169,6 +178,7 @@ mod tests {
         assert_eq!(asker.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         pending.give_up(Duration::ZERO);
         assert_eq!(asker.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert_eq!(pending.release(1).posted, 1);
+        assert_eq!(pending.counted_through(1).posted, 1);
+        assert_eq!(pending.counted_through(1).posted, 0);
     }
 }
