@@ -95,14 +95,9 @@ impl Shard {
             key,
         };
         self.record(turn, &Event::Posted(event));
-        if let Some(key) = key {
-            self.keys
-                .remember(key, now, Done::Posted(id), turn.position);
-            turn.usage.take_keys(1);
-        }
+        self.remember(key, Done::Posted(id), turn);
         turn.tally.posted += 1;
-        turn.usage
-            .take_bytes(message_bytes(&content) + key.map_or(0, |_| KEY_OVERHEAD_BYTES));
+        turn.usage.take_bytes(message_bytes(&content));
         self.pins.pin(turn.position, id);
         let message = Unread {
             id,
@@ -163,12 +158,7 @@ impl Shard {
                 }),
             );
         }
-        if let Some(key) = key {
-            self.keys
-                .remember(key, now, Done::Taken(range), turn.position);
-            turn.usage.take_keys(1);
-            turn.usage.take_bytes(KEY_OVERHEAD_BYTES);
-        }
+        self.remember(key, Done::Taken(range), turn);
         let mut messages = Vec::new();
         if let (Some(handle), Some(range)) = (mailbox, range) {
             messages.reserve_exact(range.count as usize);
@@ -239,6 +229,14 @@ impl Shard {
             Some(remembered) if remembered.body != key.body => Err(Refusal::KeyReused),
             remembered => Ok(remembered.map(|remembered| remembered.done)),
         }
+    }
+
+    /// Remembers what was done under this key, if there is one.
+    fn remember(&mut self, key: Option<KeyClaim>, done: Done, turn: &Turn<'_>) {
+        let Some(key) = key else { return };
+        self.keys.remember(key, self.now(turn), done, turn.position);
+        turn.usage.take_keys(1);
+        turn.usage.take_bytes(KEY_OVERHEAD_BYTES);
     }
 
     fn admit(&self, post: &Post, mailbox: Option<u32>, turn: &Turn<'_>) -> Result<(), Refusal> {
