@@ -39,12 +39,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Open connections per worker; more wait in the backlog.
 const CONNECTIONS_PER_WORKER_MAX: usize = 25_000;
 
-/// With answers after the commit, how long a group of several records lets the next one fill: a sync
-/// costs as much CPU as tens of requests, and those who wait come back together.
-const PAUSE_BETWEEN_BUSY_GROUPS: Duration = Duration::from_micros(500);
+/// With answers after the commit: a sync costs as much CPU as tens of requests, so after a group of
+/// several records the next one is given time to fill, the more the busier it is.
+const PAUSE_GATED: Pause = Pause {
+    per_record: Duration::from_micros(16),
+    longest: Duration::from_millis(1),
+};
 
-/// With answers before the commit, how much a crash may lose.
-const PAUSE_BETWEEN_UNGATED_GROUPS: Duration = Duration::from_millis(10);
+/// With answers before the commit: about how much a crash may lose.
+const PAUSE_UNGATED: Pause = Pause {
+    per_record: Duration::from_millis(10),
+    longest: Duration::from_millis(10),
+};
 
 /// Runs the service until it is told to stop.
 ///
@@ -128,14 +134,8 @@ type WorkerSeat = (Seat<LocalJournal>, Vec<Shard>);
 impl Parts<'_> {
     fn start_committer(&self) -> anyhow::Result<Committer> {
         let pause = match self.settings.durability {
-            Durability::Committed => Pause {
-                busy: PAUSE_BETWEEN_BUSY_GROUPS,
-                always: Duration::ZERO,
-            },
-            Durability::Memory => Pause {
-                busy: PAUSE_BETWEEN_UNGATED_GROUPS,
-                always: PAUSE_BETWEEN_UNGATED_GROUPS,
-            },
+            Durability::Committed => PAUSE_GATED,
+            Durability::Memory => PAUSE_UNGATED,
         };
         let journal = self.stores.journal.clone();
         let committer = Committer::start(journal, self.settings.workers, pause, |error| {

@@ -14,6 +14,9 @@ use tracing_subscriber::EnvFilter;
 use super::unit::{MemoryAmount, parse_duration, parse_size, show_duration, show_size};
 use super::{Durability, LogFormat};
 
+/// Longest time-out that can be allowed, in days: the archive's index outlives its rows by as many.
+const TIMEOUT_DAYS_MAX: u32 = 60;
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -99,10 +102,10 @@ pub struct LimitFlags {
     /// Longest text, 1B to 16MiB
     #[arg(long, env = "MAYFLY_TEXT_BYTES_MAX", value_name = "SIZE", default_value = "64KiB", value_parser = text_bytes)]
     pub text_bytes_max: usize,
-    /// Longest time-out of a message, 1s to 365d in whole seconds
+    /// Longest time-out of a message, 1s to 60d in whole seconds
     #[arg(long, env = "MAYFLY_TIMEOUT_MAX", value_name = "DURATION", default_value = "30d", value_parser = timeout_max)]
     pub timeout_max: Duration,
-    /// Time-out of a message that names none, 0s to 365d in whole seconds
+    /// Time-out of a message that names none, 0s to 60d in whole seconds
     #[arg(long, env = "MAYFLY_TIMEOUT_DEFAULT", value_name = "DURATION", default_value = "60s", value_parser = timeout_default)]
     pub timeout_default: Duration,
     /// Most messages that a read may ask for, 1 to 100000
@@ -173,11 +176,19 @@ fn text_bytes(text: &str) -> Result<usize, String> {
 }
 
 fn timeout_max(text: &str) -> Result<Duration, String> {
-    whole_seconds(duration_within(text, Duration::from_secs(1), DAY * 365)?)
+    whole_seconds(duration_within(
+        text,
+        Duration::from_secs(1),
+        DAY * TIMEOUT_DAYS_MAX,
+    )?)
 }
 
 fn timeout_default(text: &str) -> Result<Duration, String> {
-    whole_seconds(duration_within(text, Duration::ZERO, DAY * 365)?)
+    whole_seconds(duration_within(
+        text,
+        Duration::ZERO,
+        DAY * TIMEOUT_DAYS_MAX,
+    )?)
 }
 
 fn read_limit(text: &str) -> Result<usize, String> {

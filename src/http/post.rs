@@ -61,10 +61,14 @@ async fn accept<A: Archive>(
     Ok(created(accepted))
 }
 
+/// The claim of a key by this post; the order of its attributes does not matter.
 fn claim(key: &[u8], post: &PostBody) -> KeyClaim {
     let timeout = post.timeout_secs.to_be_bytes();
-    let attributes = post.content.attributes().iter();
-    let attributes = attributes.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    let mut attributes: Vec<_> = post.content.attributes().iter().collect();
+    attributes.sort_unstable();
+    let attributes = attributes
+        .into_iter()
+        .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     let fields = [post.content.text().as_bytes(), &timeout]
         .into_iter()
         .chain(attributes);

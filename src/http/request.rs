@@ -39,12 +39,12 @@ pub async fn read_body(
     if announced.is_some_and(|bytes: u64| bytes > bytes_max as u64) {
         return Err(body_too_large(bytes_max));
     }
-    let is_plain = match headers
+    let encoding = headers
         .get(header::CONTENT_ENCODING)
-        .map(|encoding| encoding.as_bytes())
-    {
+        .map(|encoding| encoding.as_bytes().to_ascii_lowercase());
+    let is_plain = match encoding.as_deref() {
         None | Some(b"identity") => true,
-        Some(b"gzip" | b"deflate" | b"x-gzip") => false,
+        Some(b"gzip" | b"deflate") => false,
         Some(_) => {
             let detail = "send the body plain or with Content-Encoding gzip or deflate";
             return Err(Problem::new(Kind::UnsupportedMediaType, detail));

@@ -119,13 +119,21 @@ impl Committer {
     }
 }
 
-/// How long the committer lets a group fill.
+/// How long the committer lets the next group fill, by the size of the last one. A lone request
+/// does not make the next one wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Pause {
-    /// After a group of more than one record, when others will follow at once.
-    pub busy: Duration,
-    /// After any group.
-    pub always: Duration,
+    /// For each record but the first.
+    pub per_record: Duration,
+    /// At most.
+    pub longest: Duration,
+}
+
+impl Pause {
+    fn after(&self, records: u32) -> Duration {
+        let pause = self.per_record.saturating_mul(records.saturating_sub(1));
+        pause.min(self.longest)
+    }
 }
 
 fn run<J: Journal>(
@@ -156,11 +164,7 @@ fn run<J: Journal>(
         } else if stopping {
             return Ok(());
         }
-        let wait = if group.len() > 1 {
-            pause.busy
-        } else {
-            pause.always
-        };
+        let wait = pause.after(group.len());
         group.clear();
         if !wait.is_zero() && !stopping {
             thread::sleep(wait);

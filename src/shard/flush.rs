@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -105,14 +105,19 @@ struct Worker<A> {
 
 impl<A: Archive> Worker<A> {
     fn run(&self, queue: &Receiver<FlushBatch>) {
-        let mut last_drop: Option<Instant> = None;
-        while let Ok(first) = queue.recv() {
-            thread::sleep(INTERVAL);
-            let batches: Vec<_> = std::iter::once(first).chain(queue.try_iter()).collect();
-            self.archive_all(batches);
-            if last_drop.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
+        let mut drop_at = Instant::now();
+        loop {
+            if Instant::now() >= drop_at {
                 self.drop_old();
-                last_drop = Some(Instant::now());
+                drop_at = Instant::now() + RETENTION_INTERVAL;
+            }
+            match queue.recv_timeout(drop_at.saturating_duration_since(Instant::now())) {
+                Ok(first) => {
+                    thread::sleep(INTERVAL);
+                    self.archive_all(std::iter::once(first).chain(queue.try_iter()).collect());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }

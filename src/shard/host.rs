@@ -171,26 +171,21 @@ impl<J: Journal> ShardHost<J> {
     }
 
     fn post(&mut self, post: Post) -> (u64, Result<Accepted, Refusal>) {
-        if !self.seat.journal.has_room() || self.seat.archiver.is_failing() {
-            return (0, Err(Refusal::DiskFull));
-        }
-        self.with_shard(
-            post.hash.route().shard(),
-            |shard, turn| match is_overloaded(turn) {
-                true => Err(Refusal::Overloaded),
-                false => shard.post(post, turn),
-            },
-        )
+        let is_full = !self.seat.journal.has_room() || self.seat.archiver.is_failing();
+        let is_full = is_full.then_some(Refusal::DiskFull);
+        let shard = post.hash.route().shard();
+        self.with_shard(shard, |shard, turn| match is_full.or(overload(turn)) {
+            Some(refusal) if !shard.knows(post.key, turn) => Err(refusal),
+            _ => shard.post(post, turn),
+        })
     }
 
     fn take(&mut self, take: Take) -> (u64, Result<Delivery, Refusal>) {
-        self.with_shard(
-            take.hash.route().shard(),
-            |shard, turn| match is_overloaded(turn) {
-                true => Err(Refusal::Overloaded),
-                false => shard.take(take, turn),
-            },
-        )
+        let shard = take.hash.route().shard();
+        self.with_shard(shard, |shard, turn| match overload(turn) {
+            Some(refusal) if !shard.knows(take.key, turn) => Err(refusal),
+            _ => shard.take(take, turn),
+        })
     }
 
     /// Makes sure that the timer rings at `due` or before.
@@ -278,9 +273,10 @@ impl<J: Journal> ShardHost<J> {
     }
 }
 
-/// Whether so much waits to be committed that nothing more should be decided.
-fn is_overloaded(turn: &Turn<'_>) -> bool {
-    turn.group.bytes().len() > STAGE_BYTES_MAX
+/// Why nothing more should be decided: so much waits to be committed. A repeat of what was done
+/// before is answered all the same, for a refusal says that nothing was done.
+fn overload(turn: &Turn<'_>) -> Option<Refusal> {
+    (turn.group.bytes().len() > STAGE_BYTES_MAX).then_some(Refusal::Overloaded)
 }
 
 impl<J: Journal> Actor for ShardHost<J> {

@@ -121,6 +121,11 @@ impl Shard {
         })
     }
 
+    /// Whether something was done under this key before.
+    pub fn knows(&self, key: Option<KeyClaim>, turn: &Turn<'_>) -> bool {
+        key.is_some_and(|key| self.keys.find(&key, self.now(turn)).is_some())
+    }
+
     /// Delivers the oldest messages of a mailbox; they are expired thereby.
     ///
     /// # Errors
@@ -143,9 +148,7 @@ impl Shard {
                 _ => Err(Refusal::KeyReused),
             };
         }
-        if key.is_some() && !turn.usage.has_key() {
-            return Err(Refusal::KeysFull);
-        }
+        admit_key(key, turn)?;
         let mailbox = self.current_mailbox(&username, hash, turn);
         let range = mailbox.and_then(|handle| self.mailboxes.get(handle).oldest(limit));
         if range.is_some() || key.is_some() {
@@ -241,12 +244,15 @@ impl Shard {
 
     fn admit(&self, post: &Post, mailbox: Option<u32>, turn: &Turn<'_>) -> Result<(), Refusal> {
         let bytes = post.content.bytes();
-        if !turn.usage.has_bytes(message_bytes(&post.content)) {
+        let for_key = post.key.map_or(0, |_| KEY_OVERHEAD_BYTES);
+        let for_mailbox = mailbox.map_or(MAILBOX_OVERHEAD_BYTES, |_| 0);
+        if !turn
+            .usage
+            .has_bytes(message_bytes(&post.content) + for_key + for_mailbox)
+        {
             return Err(Refusal::MemoryFull);
         }
-        if post.key.is_some() && !turn.usage.has_key() {
-            return Err(Refusal::KeysFull);
-        }
+        admit_key(post.key, turn)?;
         if post.ttl_ms == 0 {
             return Ok(());
         }
@@ -346,6 +352,15 @@ impl Shard {
             archived,
             replayed: true,
         }
+    }
+}
+
+/// Whether one more key may be remembered. A read with a key is not refused for its memory: it is
+/// what frees memory, and the number of keys is bounded by itself.
+fn admit_key(key: Option<KeyClaim>, turn: &Turn<'_>) -> Result<(), Refusal> {
+    match key {
+        Some(_) if !turn.usage.has_key() => Err(Refusal::KeysFull),
+        _ => Ok(()),
     }
 }
 

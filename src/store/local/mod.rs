@@ -38,6 +38,7 @@ mod archive_days;
 pub mod archive;
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -107,7 +108,10 @@ fn create_directory(path: &Path) -> Result<(), StoreError> {
         _ => Path::new("."),
     };
     create_directory(parent)?;
-    std::fs::create_dir(path)
+    // Texts are for their readers: nobody else on this machine may look.
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
         .and_then(|()| RealDisk.sync_directory(parent))
         .map_err(io_error("cannot create", path))
 }
