@@ -448,22 +448,25 @@ fn the_top_of_the_tree_holds_only_what_is_known() {
 
 #[test]
 fn no_file_names_a_registry_or_a_place_on_somebodys_machine() {
-    const REGISTRIES: [&str; 7] = [
-        "crates.io",
-        "pypi.org",
-        "npmjs.org",
-        "proxy.golang.org",
-        "maven.org",
-        "maven.apache.org",
-        "deb.debian.org",
+    // In parts, so that this file keeps its own rule.
+    const REGISTRIES: [[&str; 2]; 7] = [
+        ["crates", "io"],
+        ["pypi", "org"],
+        ["npmjs", "org"],
+        ["proxy.golang", "org"],
+        ["maven", "org"],
+        ["maven.apache", "org"],
+        ["deb.debian", "org"],
     ];
-    const MACHINES: [&str; 5] = ["/home/", "/Users/", "/root/", "/work/", "\\Users\\"];
+    let registries = REGISTRIES.map(|parts| parts.join("."));
+    let mut machines = vec![env!("CARGO_MANIFEST_DIR").to_owned()];
+    machines.extend(["home", "Users", "root"].map(|top| format!("/{top}/")));
     let mut found = Vec::new();
-    for path in committed().into_iter().filter(|path| path != TIDY) {
+    for path in committed() {
         for (index, line) in read(&path).lines().enumerate() {
             let is_lock_source = path == "Cargo.lock" && line.starts_with("source = ");
-            let names_registry = REGISTRIES.iter().any(|host| line.contains(host));
-            let names_machine = MACHINES.iter().any(|place| line.contains(place));
+            let names_registry = registries.iter().any(|host| line.contains(host));
+            let names_machine = machines.iter().any(|place| line.contains(place));
             if names_machine || names_registry && !is_lock_source {
                 found.push(format!("{path}:{}: {line}", index + 1));
             }
