@@ -2,6 +2,8 @@
 //!
 //! What is worth a line is decided where it happens; never a text or a key.
 
+use std::io::IsTerminal;
+
 use anyhow::{Context, anyhow};
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +17,7 @@ pub fn install(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).context("--log: write a level such as info")?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => log.with_target(false).try_init(),
