@@ -16,6 +16,10 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the requests under way are counted at the end.
 const FINISH_INTERVAL: Duration = Duration::from_millis(2);
 
+/// How long no request may be under way before the workers stop: a connection that was accepted just
+/// before may wait that long for its worker.
+const QUIET: Duration = Duration::from_millis(250);
+
 /// A step of the wall clock that is worth a line, in milliseconds.
 const CLOCK_STEP_MS: i64 = 5_000;
 
@@ -58,8 +62,12 @@ pub async fn serve_until_stopped(
 async fn finish(handle: &ServerHandle, traffic: &Traffic) {
     handle.pause().await;
     traffic.close();
-    while traffic.under_way() > 0 {
+    let mut quiet_since = Instant::now();
+    while quiet_since.elapsed() < QUIET {
         tokio::time::sleep(FINISH_INTERVAL).await;
+        if traffic.under_way() > 0 {
+            quiet_since = Instant::now();
+        }
     }
     handle.stop(true).await;
 }

@@ -1,6 +1,6 @@
 //! Starting and stopping: who runs it must always know why it does not, and lose nothing when it ends.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,12 +52,14 @@ fn ctrl_c_is_not_announced_and_answers_what_is_under_way() {
     let body = br#"{"username":"alice","text":"t"}"#;
     let mut stream = connect(server.port).unwrap();
     let head = format!(
-        "POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        "POST /chat HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(&body[..5]).unwrap();
-    server.client().get("/chats/alice/count").expect(200);
     server.signal("INT");
     eventually("it drains", || {
         (server.admin().get("/readyz").status == 503).then_some(())
