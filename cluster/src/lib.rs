@@ -2,3 +2,9 @@
 //!
 //! This crate knows nothing of messages: a shard is a number, its events are bytes.
 #![forbid(unsafe_code)]
+
+pub mod shard;
+
+pub mod member;
+
+pub mod ownership;
