@@ -24,7 +24,7 @@ use crate::service::Service;
 use crate::shard::clock::Clock;
 use crate::shard::commit::{Committer, Pause};
 use crate::shard::flush::Archiver;
-use crate::shard::host::{Seat, ShardHost};
+use crate::shard::host::{Gate, Seat, ShardHost};
 use crate::shard::usage::Usage;
 use crate::shard::value::Shard;
 use crate::store::claims::Claims;
@@ -163,7 +163,10 @@ impl Parts<'_> {
             journal: self.stores.journal.clone(),
             archiver: archiver.clone(),
             metrics: self.metrics.clone(),
-            is_gated: settings.durability == Durability::Committed,
+            gate: match settings.durability {
+                Durability::Committed => Gate::Commit,
+                Durability::Memory => Gate::Open,
+            },
             request_timeout: settings.request_timeout,
         };
         let seats = shards.into_iter().enumerate();

@@ -16,7 +16,7 @@ use crate::domain::username::{ShardId, Username};
 use crate::shard::call::{
     Accepted, Count, Delivered, Delivery, Found, Post, ReadPlace, Refusal, Take,
 };
-use crate::shard::host::Command;
+use crate::shard::command::Command;
 use crate::store::StoreError;
 use crate::store::archive::Archive;
 
@@ -119,10 +119,8 @@ impl<A: Archive> Service<A> {
     /// [`ServiceError`]
     pub async fn count(&self, username: Username) -> Result<Count, ServiceError> {
         let hash = username.hash();
-        self.ask(hash.route().shard(), |answer| {
-            Command::Count(username, hash, answer)
-        })
-        .await
+        let count = |answer| Command::Count(username, hash, answer);
+        Ok(self.ask(hash.route().shard(), count).await??)
     }
 
     /// Looks a message up: in memory first, then in the archive. An ending leaves memory after its
@@ -133,7 +131,7 @@ impl<A: Archive> Service<A> {
     pub async fn find(&self, id: MessageId) -> Result<Option<Message>, ServiceError> {
         match self
             .ask(id.route().shard(), |answer| Command::Find(id, answer))
-            .await?
+            .await??
         {
             Found::Unread(username, message) => Ok(Some(Message::Unread(username, message))),
             Found::Ended(ended) => Ok(Some(Message::Ended(ended))),

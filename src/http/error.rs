@@ -251,7 +251,10 @@ impl From<ServiceError> for Problem {
             ServiceError::Refused(Refusal::KeysFull) => Kind::KeysFull,
             ServiceError::Refused(Refusal::MemoryFull) => Kind::MemoryFull,
             ServiceError::Refused(Refusal::DiskFull) => Kind::DiskFull,
-            ServiceError::Refused(Refusal::Overloaded) | ServiceError::Busy => Kind::Overloaded,
+            ServiceError::Refused(Refusal::Overloaded | Refusal::NotHere) | ServiceError::Busy => {
+                Kind::Overloaded
+            }
+            ServiceError::Refused(Refusal::StoreAway) => Kind::StoreAway,
             ServiceError::OutcomeUnknown => Kind::OutcomeUnknown,
             ServiceError::Archive(_) => Kind::StoreAway,
         };

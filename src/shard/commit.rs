@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 
+use crate::domain::username::ShardId;
 use crate::store::StoreError;
 use crate::store::group::Group;
 use crate::store::journal::Journal;
@@ -33,12 +34,21 @@ pub struct Stage {
     pub batch: u64,
     /// Its events.
     pub group: Group,
+    /// Whether an answer waits for this batch though none of its events may be here: it leaves once
+    /// the shards are known to be still this process's.
+    pub is_asked: bool,
 }
 
-/// Everything that a worker staged in batches up to this number is durable.
-#[derive(Clone, Copy, Debug, Message)]
+/// Everything that a worker staged in batches up to this number is durable, and its shards were this
+/// process's after that.
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Committed(pub u64);
+pub struct Committed {
+    /// The last batch.
+    pub batch: u64,
+    /// But for these shards.
+    pub lost: Arc<[ShardId]>,
+}
 
 impl Staging {
     /// The batch that is being filled.
@@ -82,6 +92,7 @@ impl Committer {
             let stage = Mutex::new(Stage {
                 batch: 1,
                 group: Group::default(),
+                is_asked: false,
             });
             Arc::new(Staging {
                 stage,
@@ -151,14 +162,20 @@ fn run<J: Journal>(
         source,
     })?;
     let (mut group, mut taken) = (Group::default(), Vec::with_capacity(stagings.len()));
+    let none_lost: Arc<[ShardId]> = Arc::new([]);
     loop {
         let stopping = doorbell.wait();
         take_all(stagings, &mut group, &mut taken);
-        if !group.is_empty() {
-            runtime.block_on(journal.append(&group))?;
+        if !taken.is_empty() {
+            let appended = runtime.block_on(journal.append(&group))?;
+            let lost = match appended.lost {
+                lost if lost.is_empty() => none_lost.clone(),
+                lost => lost.into(),
+            };
             for (staging, batch) in taken.drain(..) {
                 if let Some(listener) = staging.listener.get() {
-                    listener.do_send(Committed(batch));
+                    let lost = lost.clone();
+                    listener.do_send(Committed { batch, lost });
                 }
             }
         } else if stopping {
@@ -180,7 +197,8 @@ fn take_all<'a>(
 ) {
     for staging in stagings {
         let mut stage = staging.lock();
-        if !stage.group.is_empty() {
+        if !stage.group.is_empty() || stage.is_asked {
+            stage.is_asked = false;
             group.append(&mut stage.group);
             taken.push((staging, stage.batch));
             stage.batch += 1;

@@ -28,17 +28,17 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Endings of some shards of one worker.
 #[derive(Debug)]
 pub struct FlushBatch {
-    /// The endings by shard; their events are durable.
-    pub parts: Vec<(ShardId, Flush)>,
+    /// The endings by shard and stay of the shard on its host; their events are durable.
+    pub parts: Vec<(ShardId, u64, Flush)>,
     /// Who is told when they are archived.
     pub reply: Recipient<Archived>,
 }
 
-/// The archive holds these endings: by shard, the number of its oldest ones and the time through
-/// which it has all.
+/// The archive holds these endings: by shard and stay, the number of its oldest ones and the time
+/// through which it has all.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Archived(pub Vec<(ShardId, usize, UnixMs)>);
+pub struct Archived(pub Vec<(ShardId, u64, usize, UnixMs)>);
 
 /// The way to the archiver's thread.
 #[derive(Clone, Debug)]
@@ -127,8 +127,8 @@ impl<A: Archive> Worker<A> {
         let (mut rows, mut replies): (Vec<Ended>, Vec<_>) = (Vec::new(), Vec::new());
         for batch in batches {
             let mut done = Vec::with_capacity(batch.parts.len());
-            for (shard, flush) in batch.parts {
-                done.push((shard, flush.endings.len(), flush.through));
+            for (shard, stay, flush) in batch.parts {
+                done.push((shard, stay, flush.endings.len(), flush.through));
                 rows.extend(flush.endings);
             }
             replies.push((batch.reply, Archived(done)));

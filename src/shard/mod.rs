@@ -6,6 +6,8 @@
 
 pub mod call;
 
+pub mod command;
+
 pub mod value;
 
 pub mod upkeep;
@@ -15,6 +17,10 @@ pub mod replay;
 pub mod turn;
 
 pub mod host;
+
+pub mod moves;
+
+mod held;
 
 mod pending;
 

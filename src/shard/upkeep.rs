@@ -97,6 +97,15 @@ impl Shard {
         self.record(turn, &Event::Archived { through });
     }
 
+    /// Gives back the memory and keys that the shard counts, as it leaves this process, and tells how
+    /// many messages are unread in it.
+    pub fn retire(&self, usage: &Usage) -> u64 {
+        let (bytes, unread) = self.weigh();
+        usage.free_bytes(bytes);
+        usage.free_keys(self.keys.len() as u64);
+        unread
+    }
+
     /// Forgets idempotency keys whose window is over.
     pub fn forget_keys(&mut self, now: UnixMs, usage: &Usage) {
         let forgotten = self.keys.forget_old(now);
@@ -131,6 +140,20 @@ impl Shard {
             turn.usage.free_bytes(MAILBOX_OVERHEAD_BYTES);
         }
         is_empty
+    }
+
+    /// The memory of everything in the shard, in bytes, and how many messages are unread.
+    pub(super) fn weigh(&self) -> (u64, u64) {
+        let mut bytes = self.mailboxes.len() as u64 * MAILBOX_OVERHEAD_BYTES;
+        let mut unread = 0;
+        for (_, mailbox) in self.mailboxes.iter() {
+            unread += mailbox.len() as u64;
+            let messages = mailbox.iter();
+            bytes += messages.map(|m| message_bytes(&m.content)).sum::<u64>();
+        }
+        let endings = self.endings.iter();
+        bytes += endings.map(|e| message_bytes(&e.content)).sum::<u64>();
+        (bytes + self.keys.len() as u64 * KEY_OVERHEAD_BYTES, unread)
     }
 
     pub(super) fn passivate(&mut self, handle: u32) {

@@ -9,17 +9,26 @@ use crate::domain::username::ShardId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
+/// What became of a group that is durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Shards that this process does not own, or no more: nothing of theirs in the group became
+    /// durable for certain, and nothing that rests on their memory may leave.
+    pub lost: Vec<ShardId>,
+}
+
 /// Called for each record of a replay with the place it was found at.
 pub type Visit<'a> = dyn FnMut(Position, Record<'_>) -> Result<(), StoreError> + Send + 'a;
 
 /// An append-only record of every shard's events. One committer appends.
 pub trait Journal: Send + Sync + 'static {
-    /// Makes the group durable as a whole. After an error nothing of the group may be answered and
-    /// nothing more may be appended: the group may or may not be found by a replay.
+    /// Makes the group durable, and then makes sure that its shards are still this process's own; of
+    /// an empty group, the latter for all shards. After an error nothing of the group may be
+    /// answered and nothing more may be appended: the group may or may not be found by a replay.
     ///
     /// # Errors
     /// [`StoreError::Io`] when a write or its sync failed.
-    fn append(&self, group: &Group) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn append(&self, group: &Group) -> impl Future<Output = Result<Appended, StoreError>> + Send;
 
     /// The place at or after which the next group goes: whoever needs an event of that group found
     /// again must not let the journal go beyond this.
