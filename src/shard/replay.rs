@@ -41,7 +41,7 @@ impl Shard {
         }
         let (bytes, unread) = self.weigh();
         usage.take_bytes(bytes);
-        usage.take_keys(self.keys.len() as u64);
+        usage.take_keys(self.keys.count().of_clients);
         unread
     }
 

@@ -2,7 +2,6 @@
 //! keys, and saying how far back it needs the journal.
 
 use super::index::Place;
-use super::keys::KEY_OVERHEAD_BYTES;
 use super::mailboxes::MAILBOX_OVERHEAD_BYTES;
 use super::turn::Turn;
 use super::usage::Usage;
@@ -102,15 +101,15 @@ impl Shard {
     pub fn retire(&self, usage: &Usage) -> u64 {
         let (bytes, unread) = self.weigh();
         usage.free_bytes(bytes);
-        usage.free_keys(self.keys.len() as u64);
+        usage.free_keys(self.keys.count().of_clients);
         unread
     }
 
     /// Forgets idempotency keys whose window is over.
     pub fn forget_keys(&mut self, now: UnixMs, usage: &Usage) {
         let forgotten = self.keys.forget_old(now);
-        usage.free_keys(forgotten);
-        usage.free_bytes(forgotten * KEY_OVERHEAD_BYTES);
+        usage.free_keys(forgotten.of_clients);
+        usage.free_bytes(forgotten.bytes());
     }
 
     /// The oldest place of the journal that this shard needs; `None` when it needs nothing.
@@ -153,7 +152,7 @@ impl Shard {
         }
         let endings = self.endings.iter();
         bytes += endings.map(|e| message_bytes(&e.content)).sum::<u64>();
-        (bytes + self.keys.len() as u64 * KEY_OVERHEAD_BYTES, unread)
+        (bytes + self.keys.count().bytes(), unread)
     }
 
     pub(super) fn passivate(&mut self, handle: u32) {

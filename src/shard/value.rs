@@ -16,7 +16,7 @@ use super::usage::MESSAGE_OVERHEAD_BYTES;
 use super::wheel::Wheel;
 use crate::domain::event::{Event, Posted, Taken, TakenRange};
 use crate::domain::id::{IdClock, MessageId};
-use crate::domain::key::KeyClaim;
+use crate::domain::key::{KeyClaim, KeyKind};
 use crate::domain::mailbox::MailboxFull;
 use crate::domain::message::{Attributes, Content, End, Ended, Unread};
 use crate::domain::time::UnixMs;
@@ -238,7 +238,9 @@ impl Shard {
     fn remember(&mut self, key: Option<KeyClaim>, done: Done, turn: &Turn<'_>) {
         let Some(key) = key else { return };
         self.keys.remember(key, self.now(turn), done, turn.position);
-        turn.usage.take_keys(1);
+        if key.kind == KeyKind::Client {
+            turn.usage.take_keys(1);
+        }
         turn.usage.take_bytes(KEY_OVERHEAD_BYTES);
     }
 
@@ -359,7 +361,7 @@ impl Shard {
 /// what frees memory, and the number of keys is bounded by itself.
 fn admit_key(key: Option<KeyClaim>, turn: &Turn<'_>) -> Result<(), Refusal> {
     match key {
-        Some(_) if !turn.usage.has_key() => Err(Refusal::KeysFull),
+        Some(key) if key.kind == KeyKind::Client && !turn.usage.has_key() => Err(Refusal::KeysFull),
         _ => Ok(()),
     }
 }

@@ -65,6 +65,7 @@ impl Bench {
         let username = Username::from_stored(name);
         let hash = username.hash();
         let key = key.map(|key| KeyClaim {
+            kind: KeyKind::Client,
             hash: [key; 16],
             body: text.len() as u64,
         });
@@ -87,6 +88,7 @@ impl Bench {
         let username = Username::from_stored(name);
         let hash = username.hash();
         let key = key.map(|key| KeyClaim {
+            kind: KeyKind::Client,
             hash: [key; 16],
             body: limit as u64,
         });

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mayfly::domain::event::{Event, Posted, Taken, TakenRange};
 use mayfly::domain::id::IdStamp;
-use mayfly::domain::key::KeyClaim;
+use mayfly::domain::key::{KeyClaim, KeyKind};
 use mayfly::domain::message::Attributes;
 use mayfly::domain::username::ShardId;
 use mayfly::store::StoreError;
@@ -92,6 +92,7 @@ fn groups() -> [Group; 3] {
     let name = username(1);
     let shard = shard_of(&name);
     let key = KeyClaim {
+        kind: KeyKind::Client,
         hash: *b"0123456789abcdef",
         body: 0x0102_0304_0506_0708,
     };
