@@ -25,6 +25,7 @@ use crate::shard::clock::Clock;
 use crate::shard::commit::{Committer, Pause};
 use crate::shard::flush::Archiver;
 use crate::shard::host::{Gate, Seat, ShardHost};
+use crate::shard::hosts::Hosts;
 use crate::shard::usage::Usage;
 use crate::shard::value::Shard;
 use crate::store::claims::Claims;
@@ -120,6 +121,7 @@ struct Parts<'a> {
 /// Everything that an HTTP worker takes with it when it starts.
 #[derive(Clone)]
 struct PublicServer {
+    hosts: Hosts,
     service: Service<LocalArchive>,
     metrics: Arc<Metrics>,
     limits: Arc<crate::domain::limits::Limits>,
@@ -173,8 +175,10 @@ impl Parts<'_> {
         let seats = seats
             .map(|(worker, shards)| Some((seat(worker), shards)))
             .collect();
+        let hosts = Hosts::new(settings.workers);
         Ok(PublicServer {
-            service: Service::new(settings.workers, self.stores.archive.clone()),
+            service: Service::new(hosts.clone(), self.stores.archive.clone()),
+            hosts,
             metrics: self.metrics.clone(),
             limits: limits.clone(),
             is_for_loopback: settings.listen.ip().to_canonical().is_loopback()
@@ -238,9 +242,10 @@ impl PublicServer {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         let seat = seats.get_mut(worker).and_then(Option::take);
         let (seat, shards) = seat.expect("a worker starts once; a fault ends the process");
-        self.service
-            .host(worker, ShardHost::start_here(seat, shards).recipient());
-        if self.service.is_hosted() {
+        let host = ShardHost::start_here(seat, shards);
+        self.hosts
+            .set(worker, host.clone().recipient(), host.recipient());
+        if self.hosts.are_started() {
             self.lifecycle.serve();
         }
         WORKER.set(Some(worker));

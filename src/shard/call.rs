@@ -101,6 +101,22 @@ pub enum Found {
 /// The way back for an answer.
 pub type Asker<R> = oneshot::Sender<Result<R, Refusal>>;
 
+/// Why a call has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Nothing was done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Nothing was done: the service is starting, or too many calls wait.
+    #[error("too many requests wait; repeat after the time in Retry-After")]
+    Busy,
+    /// It is not known whether it was done.
+    #[error(
+        "no answer within the time-out: it is not known whether the request was carried out; repeat it with the same Idempotency-Key, or look the id up"
+    )]
+    OutcomeUnknown,
+}
+
 /// Why nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

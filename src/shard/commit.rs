@@ -34,9 +34,6 @@ pub struct Stage {
     pub batch: u64,
     /// Its events.
     pub group: Group,
-    /// Whether an answer waits for this batch though none of its events may be here: it leaves once
-    /// the shards are known to be still this process's.
-    pub is_asked: bool,
 }
 
 /// Everything that a worker staged in batches up to this number is durable, and its shards were this
@@ -92,7 +89,6 @@ impl Committer {
             let stage = Mutex::new(Stage {
                 batch: 1,
                 group: Group::default(),
-                is_asked: false,
             });
             Arc::new(Staging {
                 stage,
@@ -197,8 +193,7 @@ fn take_all<'a>(
 ) {
     for staging in stagings {
         let mut stage = staging.lock();
-        if !stage.group.is_empty() || stage.is_asked {
-            stage.is_asked = false;
+        if !stage.group.is_empty() {
             group.append(&mut stage.group);
             taken.push((staging, stage.batch));
             stage.batch += 1;

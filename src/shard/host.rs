@@ -172,7 +172,9 @@ impl<J: Journal> ShardHost<J> {
             },
         );
         let has_staged = stage.group.len() > before;
-        stage.is_asked |= is_asked;
+        if is_asked {
+            stage.group.ask(shard.id);
+        }
         drop(stage);
         let last_batch = shard.last_batch;
         if has_staged || is_asked {

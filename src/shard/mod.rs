@@ -18,6 +18,8 @@ pub mod turn;
 
 pub mod host;
 
+pub mod hosts;
+
 pub mod moves;
 
 mod held;

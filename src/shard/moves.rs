@@ -125,7 +125,7 @@ impl<J: Journal> ShardHost<J> {
     fn confirm_loss(&mut self, shard: ShardId, confirmed: oneshot::Sender<()>) {
         let batch = {
             let mut stage = self.seat.staging.lock();
-            stage.is_asked = true;
+            stage.group.ask(shard);
             stage.batch
         };
         self.seat.staging.ring();

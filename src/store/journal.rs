@@ -22,8 +22,8 @@ pub type Visit<'a> = dyn FnMut(Position, Record<'_>) -> Result<(), StoreError> +
 
 /// An append-only record of every shard's events. One committer appends.
 pub trait Journal: Send + Sync + 'static {
-    /// Makes the group durable, and then makes sure that its shards are still this process's own; of
-    /// an empty group, the latter for all shards. After an error nothing of the group may be
+    /// Makes the group durable, and then makes sure that its shards, and those it asks for, are still
+    /// this process's own. After an error nothing of the group may be
     /// answered and nothing more may be appended: the group may or may not be found by a replay.
     ///
     /// # Errors
