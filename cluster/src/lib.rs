@@ -7,4 +7,8 @@ pub mod shard;
 
 pub mod member;
 
+mod ring;
+
+pub mod placement;
+
 pub mod ownership;
