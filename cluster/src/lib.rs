@@ -11,4 +11,6 @@ mod ring;
 
 pub mod placement;
 
+pub mod registry;
+
 pub mod ownership;
