@@ -13,4 +13,6 @@ pub mod placement;
 
 pub mod registry;
 
+pub mod membership;
+
 pub mod ownership;

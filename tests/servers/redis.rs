@@ -116,6 +116,8 @@ fn spawn(port: u16, directory: &TempDir) -> Option<Child> {
         }
         std::thread::sleep(LOOK_EVERY);
     }
+    process.kill().expect("the server can be killed");
+    process.wait().expect("the server has ended");
     panic!("redis-server does not answer within {READY_TIMEOUT:?}");
 }
 
