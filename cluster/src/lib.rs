@@ -15,4 +15,8 @@ pub mod registry;
 
 pub mod membership;
 
+pub mod failure;
+
+pub mod clocks;
+
 pub mod ownership;
