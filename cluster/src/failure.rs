@@ -193,8 +193,7 @@ impl Failures {
 
     /// How many other peers cannot reach this one.
     fn witnesses(&self, suspect: Generation) -> usize {
-        let others = self.peers.iter().filter(|(other, _)| **other != suspect);
-        let reports = others.filter_map(|(_, other)| other.report.as_ref());
+        let reports = self.peers.values().filter_map(|peer| peer.report.as_ref());
         reports.filter(|(r, _)| r.doubts.contains(&suspect)).count()
     }
 }

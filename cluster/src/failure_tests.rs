@@ -182,6 +182,30 @@ fn a_peer_without_the_store_is_suspected_when_this_node_has_had_it_for_two_secon
 }
 
 #[test]
+fn a_peer_that_was_silent_begins_again_to_be_without_the_store() {
+    let mut failures = node(2);
+    let lost = Report {
+        is_store_lost: true,
+        ..report(&[])
+    };
+    failures.probe_answered(generation(2), lost.clone(), at(0));
+    assert_eq!(failures.suspects(CALM, at(5_000)), []);
+    failures.probe_answered(generation(2), lost.clone(), at(5_000));
+    failures.probe_answered(generation(2), lost, at(6_900));
+    assert_eq!(failures.suspects(CALM, at(7_000) - MS), []);
+    assert_eq!(failures.suspects(CALM, at(7_000)), [generation(2)]);
+}
+
+#[test]
+fn a_node_never_suspects_itself() {
+    let mut failures = node(3);
+    failures.connection_reset(generation(1));
+    failures.probe_failed(generation(1));
+    assert_eq!(failures.doubts(), []);
+    assert_eq!(failures.suspects(CALM, at(0)), []);
+}
+
+#[test]
 fn whoever_is_behind_its_peers_suspects_nobody_new_until_it_had_time_to_catch_up() {
     let mut failures = node(3);
     let newer = |now| {

@@ -153,6 +153,30 @@ fn an_owner_keeps_a_quarter_above_the_mean_and_not_one_more() {
 }
 
 #[test]
+fn a_member_below_three_quarters_of_the_mean_is_filled_up() {
+    let members = serving(1..=4);
+    for (first, moved) in [(12, 0), (11, 5)] {
+        let owners = (0..64).map(|shard| match shard {
+            shard if shard < first => 1,
+            shard => 2 + shard % 3,
+        });
+        let table = Table(owners.map(|n| Some(generation(n))).collect());
+        assert_eq!(plan(&members, &table).len(), moved, "{first} of 64");
+    }
+}
+
+#[test]
+fn a_newcomer_gets_the_shards_for_which_it_comes_first_on_the_ring() {
+    let before = place(&serving(1..=3), &Table::unowned(256));
+    let members = serving(1..=4);
+    let ring = Ring::new(members.iter());
+    let is_first = |shard| ring.candidates(shard).next() == Some(generation(4));
+    let moves = plan(&members, &before);
+    let firsts = moves.iter().filter(|m| is_first(m.shard)).count();
+    assert!(firsts * 4 > moves.len() * 3, "{firsts} of {}", moves.len());
+}
+
+#[test]
 fn nobody_owns_anything_without_members() {
     let owned = place(&serving([1]), &Table::unowned(4));
     let moves = plan(&[], &owned);
