@@ -1,10 +1,12 @@
 //! The registry in Redis: three keys a cluster, each call one script, so that it is atomic and by
 //! the clock of the server alone. Nothing is ever searched for: Redis is shared with others.
 
+use std::io::ErrorKind::TimedOut;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::Script;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, RedisError, Script};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -28,9 +30,10 @@ const RETRY_DELAY_MAX: Duration = Duration::from_millis(500);
 const CALL_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The members of one cluster.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RedisRegistry {
-    connection: ConnectionManager,
+    client: Client,
+    connection: Mutex<ConnectionManager>,
     step: Script,
     keys: [String; 3],
     lease: Duration,
@@ -53,17 +56,13 @@ impl RedisRegistry {
         cluster: &ClusterName,
         lease: Duration,
     ) -> Result<RedisRegistry, RegistryError> {
-        let client = redis::Client::open(url).map_err(|e| RegistryError::Url(e.into()))?;
-        let config = ConnectionManagerConfig::new()
-            .set_max_delay(RETRY_DELAY_MAX)
-            .set_number_of_retries(RETRIES)
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT));
-        let connection = ConnectionManager::new_lazy_with_config(client, config);
+        let client = Client::open(url).map_err(|error| RegistryError::Url(error.into()))?;
+        let connection = connect(&client).map_err(|error| RegistryError::Url(error.into()))?;
         // The braces keep the keys of a cluster together where Redis itself is sharded.
         let key = |name| format!("{{{cluster}}}:{name}");
         Ok(RedisRegistry {
-            connection: connection.map_err(|e| RegistryError::Url(e.into()))?,
+            client,
+            connection: Mutex::new(connection),
             step: Script::new(include_str!("step.lua")),
             keys: [key("leases"), key("members"), key("view")],
             lease,
@@ -84,11 +83,38 @@ impl RedisRegistry {
             .arg(self.lease.as_millis() as u64)
             .arg(generation.0.to_string())
             .arg(record);
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let answer = timeout(CALL_TIMEOUT, step.invoke_async(&mut connection)).await;
-        let answer = answer.map_err(|elapsed| RegistryError::Away(elapsed.into()))?;
-        reading(answer.map_err(|error| RegistryError::Away(error.into()))?)
+        let answer = answer.unwrap_or_else(|_| Err(std::io::Error::from(TimedOut).into()));
+        reading(answer.map_err(|error| self.away(error))?)
     }
+
+    fn connection(&self) -> ConnectionManager {
+        let connection = self.connection.lock();
+        connection.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A connection that was closed is opened again by its manager. One that is only silent, or leads
+    /// to a server that is no longer the one to write to, would stay for as long as TCP has patience.
+    fn away(&self, error: RedisError) -> RegistryError {
+        if !error.is_connection_dropped()
+            && let Ok(connection) = connect(&self.client)
+        {
+            let current = self.connection.lock();
+            *current.unwrap_or_else(PoisonError::into_inner) = connection;
+        }
+        RegistryError::Away(error.into())
+    }
+}
+
+/// A connection that is opened with the first call.
+fn connect(client: &Client) -> Result<ConnectionManager, RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_max_delay(RETRY_DELAY_MAX)
+        .set_number_of_retries(RETRIES)
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_connection_timeout(Some(CONNECTION_TIMEOUT));
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 impl Registry for RedisRegistry {

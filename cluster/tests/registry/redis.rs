@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use cluster::member::Generation;
+use cluster::membership::{Hold, Membership};
 use cluster::registry::redis::RedisRegistry;
-use cluster::registry::{Registry, RegistryError};
+use cluster::registry::{self, Registry, RegistryError};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::contract::{Server, contract};
@@ -138,4 +143,59 @@ async fn an_address_that_is_none_is_refused_at_once() {
     let refused = RedisRegistry::new("localhost", &cluster("a"), LEASE);
     let refused = refused.map(drop).unwrap_err();
     assert!(matches!(refused, RegistryError::Url(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_replaced() {
+    let server = RedisServer::start();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let address = server.url().replace("redis://", "");
+    let (silence, silenced) = watch::channel(());
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(&address).await.unwrap();
+            let mut silenced = silenced.clone();
+            silenced.mark_unchanged();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    _ = silenced.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    let registry = RedisRegistry::new(&url, &cluster("a"), LEASE).unwrap();
+    registry.join(&member(1)).await.unwrap();
+    silence.send(()).unwrap();
+    let silent = registry.view().await;
+    assert!(matches!(silent, Err(RegistryError::Away(_))), "{silent:?}");
+    assert!(registry.view().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_member_that_lives_stays_in_the_view_while_redis_starts_again_empty() {
+    let mut server = RedisServer::start();
+    let (first, second) = (server.registry("a"), server.registry("a"));
+    second.join(&member(2)).await.unwrap();
+    let (started, mut membership) = (Instant::now(), Membership::new(registry::LEASE, None));
+    let mut hear = |reading| {
+        let hold = membership.heard(reading, started.elapsed());
+        let members = membership.view().members().iter();
+        let generations: Vec<Generation> = members.map(|m| m.generation).collect();
+        (hold, generations)
+    };
+    let both = vec![member(1).generation, member(2).generation];
+    assert_eq!(
+        hear(first.join(&member(1)).await.unwrap()),
+        (None, both.clone())
+    );
+    server.kill();
+    server.restart();
+    let renewed = eventually("it answers", async || first.renew(&member(1)).await.ok()).await;
+    assert_eq!(renewed.view.members(), [member(1)]);
+    assert_eq!(hear(renewed), (Some(Hold::AnotherOrigin), both.clone()));
+    eventually("it answers", async || second.renew(&member(2)).await.ok()).await;
+    assert_eq!(hear(first.renew(&member(1)).await.unwrap()), (None, both));
 }
