@@ -175,11 +175,16 @@ fn sources() -> Vec<Source> {
         .flat_map(|(path, text)| test_files(path, text))
         .collect();
     let source = |(path, text): (String, String)| Source {
-        is_test: path.starts_with("tests/") || tests.contains(&path),
+        is_test: is_in_tests(&path) || tests.contains(&path),
         path,
         text,
     };
     paths.into_iter().zip(texts).map(source).collect()
+}
+
+/// Whether it is a black-box test, of the binary or of a crate.
+fn is_in_tests(path: &str) -> bool {
+    path.starts_with("tests/") || path.starts_with("cluster/tests/")
 }
 
 /// The files that a file declares as modules for tests alone.
