@@ -20,3 +20,5 @@ pub mod failure;
 pub mod clocks;
 
 pub mod ownership;
+
+pub mod peer;
