@@ -29,8 +29,7 @@ const RETRY_DELAY_MAX: Duration = Duration::from_millis(500);
 /// No call takes longer, whatever it waits for.
 const CALL_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// The members of one cluster.
-#[derive(Debug)]
+/// The members of one cluster. It has no `Debug`, which would tell the password of the URL.
 pub struct RedisRegistry {
     client: Client,
     connection: Mutex<ConnectionManager>,

@@ -14,8 +14,8 @@ pub trait Server {
 
     fn start() -> Self;
 
-    /// The registry of a cluster, with leases of [`LEASE`].
-    fn registry(&self, cluster: &str) -> Self::Registry;
+    /// The registry of a cluster, with leases of this length.
+    fn registry(&self, cluster: &str, lease: Duration) -> Self::Registry;
 
     /// Loses everything, and goes on.
     fn wipe(&self);
@@ -23,7 +23,7 @@ pub trait Server {
 
 pub async fn a_member_that_joins_is_in_the_view_of_every_other<S: Server>() {
     let server = S::start();
-    let (here, there) = (server.registry("a"), server.registry("a"));
+    let (here, there) = (server.registry("a", LEASE), server.registry("a", LEASE));
     assert_eq!(there.view().await.unwrap().view.members(), []);
     let (mut first, second) = (member(1), member(2));
     first.address = "[2001:db8::1]:7946".parse().unwrap();
@@ -39,27 +39,31 @@ pub async fn a_member_that_joins_is_in_the_view_of_every_other<S: Server>() {
 
 pub async fn a_lease_that_is_renewed_does_not_lapse<S: Server>() {
     let server = S::start();
-    let registry = server.registry("a");
-    registry.join(&member(1)).await.unwrap();
-    let started = Instant::now();
-    while started.elapsed() < LEASE * 2 {
-        registry.renew(&member(1)).await.unwrap();
-        tokio::time::sleep(LEASE / 20).await;
+    let registry = server.registry("a", SHORT_LEASE);
+    let mut first = registry.join(&member(1)).await.unwrap();
+    let (mut started, mut renewed) = (Instant::now(), Instant::now());
+    while started.elapsed() < SHORT_LEASE * 2 {
+        let reading = registry.renew(&member(1)).await.unwrap();
+        if renewed.elapsed() > SHORT_LEASE / 2 {
+            // The machine was too busy to renew in time, and the lease may have lapsed.
+            (first, started) = (reading, Instant::now());
+        } else {
+            assert_eq!(reading.view, first.view);
+        }
+        renewed = Instant::now();
+        tokio::time::sleep(SHORT_LEASE / 20).await;
     }
-    let reading = registry.view().await.unwrap();
-    assert_eq!(reading.view.members(), [member(1)]);
-    assert_eq!(reading.view.number, 1);
 }
 
 pub async fn who_does_not_renew_is_gone_after_the_lease_and_not_before<S: Server>() {
     let server = S::start();
-    let registry = server.registry("a");
+    let registry = server.registry("a", SHORT_LEASE);
     let joined_ms = registry.join(&member(1)).await.unwrap().time_ms;
     let gone = eventually("the lease lapses", async || {
         let reading = registry.view().await.unwrap();
         let age = Duration::from_millis(reading.time_ms - joined_ms);
         let is_alive = reading.view.members() == [member(1)];
-        assert_eq!(is_alive, age < LEASE, "after {age:?}");
+        assert_eq!(is_alive, age < SHORT_LEASE, "after {age:?}");
         (!is_alive).then_some(reading)
     });
     assert_eq!(gone.await.view.number, 2);
@@ -67,7 +71,7 @@ pub async fn who_does_not_renew_is_gone_after_the_lease_and_not_before<S: Server
 
 pub async fn who_leaves_is_gone_at_once<S: Server>() {
     let server = S::start();
-    let registry = server.registry("a");
+    let registry = server.registry("a", LEASE);
     registry.join(&member(1)).await.unwrap();
     registry.join(&member(2)).await.unwrap();
     let left = registry.leave(member(1).generation).await.unwrap();
@@ -79,7 +83,7 @@ pub async fn who_leaves_is_gone_at_once<S: Server>() {
 
 pub async fn another_start_at_the_same_address_takes_the_place_at_once<S: Server>() {
     let server = S::start();
-    let registry = server.registry("a");
+    let registry = server.registry("a", LEASE);
     let (old, mut new) = (member(1), member(2));
     new.address = old.address.clone();
     registry.join(&old).await.unwrap();
@@ -94,7 +98,7 @@ pub async fn another_start_at_the_same_address_takes_the_place_at_once<S: Server
 
 pub async fn a_change_of_a_member_changes_the_number_and_a_renewal_does_not<S: Server>() {
     let server = S::start();
-    let registry = server.registry("a");
+    let registry = server.registry("a", LEASE);
     let mut member = member(1);
     assert_eq!(registry.join(&member).await.unwrap().view.number, 1);
     assert_eq!(registry.join(&member).await.unwrap().view.number, 1);
@@ -110,7 +114,7 @@ pub async fn a_change_of_a_member_changes_the_number_and_a_renewal_does_not<S: S
 
 pub async fn what_lost_everything_is_another_origin_and_is_filled_by_renewals<S: Server>() {
     let server = S::start();
-    let registry = server.registry("a");
+    let registry = server.registry("a", LEASE);
     registry.join(&member(1)).await.unwrap();
     let before = registry.join(&member(2)).await.unwrap();
     server.wipe();
@@ -126,7 +130,7 @@ pub async fn what_lost_everything_is_another_origin_and_is_filled_by_renewals<S:
 
 pub async fn clusters_do_not_see_each_other<S: Server>() {
     let server = S::start();
-    let (a, b) = (server.registry("a"), server.registry("b"));
+    let (a, b) = (server.registry("a", LEASE), server.registry("b", LEASE));
     a.join(&member(1)).await.unwrap();
     let mut same_address = member(2);
     same_address.address = member(1).address;
@@ -149,7 +153,7 @@ pub async fn it_tells_the_time<S: Server>() {
             .as_millis() as u64
     };
     let before_ms = unix_ms();
-    let time_ms = server.registry("a").view().await.unwrap().time_ms;
+    let time_ms = server.registry("a", LEASE).view().await.unwrap().time_ms;
     // Clocks of one machine may differ by the grain of a tick.
     assert!((before_ms - 20..=unix_ms() + 20).contains(&time_ms));
 }

@@ -1,6 +1,6 @@
 //! The registry in memory keeps the contract, and can be away.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use cluster::registry::memory::{MemoryRegistry, MemoryServer};
 use cluster::registry::{Registry, RegistryError};
@@ -15,8 +15,8 @@ impl Server for MemoryServer {
         MemoryServer::start(SystemTime::now())
     }
 
-    fn registry(&self, name: &str) -> MemoryRegistry {
-        MemoryServer::registry(self, cluster(name), LEASE)
+    fn registry(&self, name: &str, lease: Duration) -> MemoryRegistry {
+        MemoryServer::registry(self, cluster(name), lease)
     }
 
     fn wipe(&self) {
@@ -29,7 +29,7 @@ contract!(MemoryServer);
 #[tokio::test]
 async fn while_it_is_away_it_answers_nothing_and_forgets_nothing() {
     let server = MemoryServer::start(SystemTime::now());
-    let registry = Server::registry(&server, "a");
+    let registry = Server::registry(&server, "a", LEASE);
     let before = registry.join(&member(1)).await.unwrap();
     server.set_away(true);
     assert!(matches!(registry.view().await, Err(RegistryError::Away(_))));

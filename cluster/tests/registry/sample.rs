@@ -6,11 +6,14 @@ use cluster::member::name::ClusterName;
 use cluster::member::{Generation, Member, State};
 use uuid::Uuid;
 
-/// Short, so that a test can wait for its end, and long enough for a busy machine.
-pub const LEASE: Duration = Duration::from_secs(1);
+/// Longer than any test.
+pub const LEASE: Duration = Duration::from_secs(600);
+
+/// So short that a test can wait for its end.
+pub const SHORT_LEASE: Duration = Duration::from_secs(1);
 
 /// What must come has come by then.
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
