@@ -78,6 +78,11 @@ impl KeyClaim {
         }
     }
 
+    /// Whether a client made it.
+    pub fn is_of_client(&self) -> bool {
+        self.kind == KeyKind::Client
+    }
+
     /// The claim of a forwarded call by its id, which is drawn at random: a repeat of the call is the
     /// same request.
     pub fn of_call(id: [u8; 16]) -> KeyClaim {
