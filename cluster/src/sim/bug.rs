@@ -108,6 +108,8 @@ planted! {
     JournalWithTtl,
     /// R9: the deciding event does not record the op id.
     OpIdUnrecorded,
+    /// R9: an empty read that repeats one in doubt is not an event.
+    EmptyRepeatUnrecorded,
     /// R9: the op ids stay behind at a hand-off.
     OpIdsLeftBehind,
     /// R9: a call without an answer is tried again under another op id.

@@ -13,6 +13,7 @@ use super::model::{Ask, OpId};
 use super::node::{Message, Node, Out, SHARDS, shard_of};
 use crate::member::Generation;
 use crate::ownership::tenure::Input;
+use crate::ownership::time::CheckedWall;
 use crate::shard::Shard;
 
 const CLAIM_PATIENCE_US: u64 = 1_500_000;
@@ -31,11 +32,9 @@ impl Node {
         if let Some(view) = view {
             self.view = view;
         }
-        let now = self.now();
         if self.is_fit {
-            for host in self.hosts.values_mut() {
-                host.clock.checked(now.wall_ms, now.monotonic_ms);
-            }
+            let monotonic_ms = self.now_us / 1000;
+            self.wall = CheckedWall::checked(self.raw_wall_ms(), monotonic_ms);
         }
         for shard in (0..SHARDS).map(Shard) {
             if self.hosts.contains_key(&shard) {
@@ -94,7 +93,7 @@ impl Node {
             return;
         }
         if let Some(handing) = &mut host.handing {
-            if handing.is_offered && now_us - handing.since_us > HAND_OVER_PATIENCE_US {
+            if handing.is_offered && now_us > handing.since_us + HAND_OVER_PATIENCE_US {
                 handing.since_us = now_us + 10_000_000;
                 self.inputs.push_back((shard, Input::TakeBack { claim }));
             }
@@ -145,6 +144,9 @@ impl Node {
         };
         pending.tried_us = now_us;
         pending.tries += 1;
+        // A refusal may have been that of an earlier try, so a call stays a repeat.
+        pending.call.is_repeat |= pending.is_in_doubt;
+        pending.is_in_doubt = true;
         let (call, tries) = (pending.call.clone(), pending.tries);
         // Without an owner a hit may be answered, a miss waits.
         if tries > 1 && matches!(call.ask, Ask::Find { .. }) {

@@ -236,15 +236,17 @@ impl History {
         self.check(false, || text);
     }
 
-    /// At the end everything known must be somewhere.
-    pub(super) fn finish(&mut self, status: impl Fn(Id) -> Option<Status>, now_us: u64) {
-        let known = self
-            .posts
-            .iter()
-            .filter(|(_, post)| post.known_us.is_some());
-        let known: Vec<_> = known.map(|(id, _)| *id).collect();
-        for id in known {
+    /// At the end each of these messages, if it is known, must be somewhere.
+    pub(super) fn finish(
+        &mut self,
+        ids: impl Iterator<Item = Id>,
+        status: impl Fn(Id) -> Option<Status>,
+        now_us: u64,
+    ) {
+        for id in ids {
+            let is_known = self.posts.get(&id).is_some_and(|p| p.known_us.is_some());
             match status(id) {
+                _ if !is_known => {}
                 Some(status) => self.found(id, status, now_us, now_us),
                 None => self.fail(format!("message {id} is lost without a trace")),
             }

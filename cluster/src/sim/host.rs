@@ -142,9 +142,6 @@ impl Host {
     }
 
     pub(super) fn time(&mut self, now: Now) -> u64 {
-        if self.has(PlantedBug::ClockFollowsWall) {
-            self.clock = ShardClock::start(self.memory.hlc_ms, now.wall_ms, now.monotonic_ms);
-        }
         self.clock.read(now.wall_ms, now.monotonic_ms)
     }
 
@@ -171,7 +168,11 @@ impl Host {
         }
         let is_recorded = match &event.what {
             What::Taken { ids, .. } => {
-                let is_lost = ids.is_empty() && self.has(PlantedBug::EmptyReadUnrecorded);
+                let bug = match call.key {
+                    Some(_) => PlantedBug::EmptyReadUnrecorded,
+                    None => PlantedBug::EmptyRepeatUnrecorded,
+                };
+                let is_lost = ids.is_empty() && self.has(bug);
                 if is_lost {
                     self.memory.done.remove(&call.reader());
                     self.memory.done.remove(&call.op);

@@ -33,6 +33,9 @@ pub(super) struct Call {
     pub(super) op: OpId,
     /// Made by the client, which may repeat the request with it (R6).
     pub(super) key: Option<OpId>,
+    /// An earlier try had no answer and may still be decided: even an empty read is an event now, or
+    /// the other try could take what nobody is told of.
+    pub(super) is_repeat: bool,
     pub(super) ask: Ask,
 }
 
@@ -138,7 +141,7 @@ impl Memory {
             Ask::Take { user } => {
                 let mine = self.unread.iter().filter(|(_, unread)| unread.user == user);
                 let ids: Vec<_> = mine.map(|(id, _)| *id).take(TAKE_MAX).collect();
-                let is_event = !ids.is_empty() || call.key.is_some();
+                let is_event = !ids.is_empty() || call.key.is_some() || call.is_repeat;
                 let taken = What::Taken {
                     ids: ids.clone(),
                     call,

@@ -19,6 +19,7 @@ use crate::ownership::claim::Claimant;
 use crate::ownership::gate::{Gate, Verdict};
 use crate::ownership::recovery::Stored;
 use crate::ownership::tenure::{Effect, End, Input, NoAnswer, Offer, Tenure};
+use crate::ownership::time::CheckedWall;
 use crate::shard::{Epoch, Shard};
 
 /// Shards of the simulated cluster.
@@ -47,7 +48,8 @@ pub(super) enum Fact {
 #[derive(Clone)]
 pub(super) enum Message {
     Forward(Call, Generation),
-    Answered(OpId, Reply),
+    /// The answer to a call, and whether that was a repeat.
+    Answered(OpId, Reply, bool),
     NotOwner(OpId),
     Offered(Shard, Offer, Rc<Memory>, Generation),
     TakenOver(Shard, Epoch),
@@ -88,7 +90,17 @@ pub(super) struct Pending {
     pub(super) client_op: OpId,
     pub(super) tries: u32,
     pub(super) tried_us: u64,
+    /// The last try had no answer yet.
+    pub(super) is_in_doubt: bool,
     pub(super) deadline_us: u64,
+}
+
+impl Pending {
+    /// Nothing was done by the last try.
+    fn refused(&mut self) {
+        self.tried_us = 0;
+        self.is_in_doubt = false;
+    }
 }
 
 pub(super) struct Node {
@@ -104,6 +116,7 @@ pub(super) struct Node {
     pub(super) inputs: VecDeque<(Shard, Input<Frame>)>,
     pub(super) view: View,
     pub(super) is_fit: bool,
+    pub(super) wall: CheckedWall,
     pub(super) damaged: BTreeSet<Shard>,
     asked: BTreeMap<u64, Asked>,
     numbers: u64,
@@ -131,7 +144,8 @@ impl Node {
             pending: BTreeMap::new(),
             inputs: VecDeque::new(),
             view: View::new(),
-            is_fit: true,
+            is_fit: false,
+            wall: CheckedWall::checked(0, 0),
             damaged: BTreeSet::new(),
             asked: BTreeMap::new(),
             numbers: 0,
@@ -142,9 +156,16 @@ impl Node {
         self.bug == Some(bug)
     }
 
+    pub(super) fn raw_wall_ms(&self) -> u64 {
+        (1_000_000 + self.now_us / 1000).saturating_add_signed(self.wall_offset_ms)
+    }
+
     pub(super) fn now(&self) -> Now {
-        let monotonic_ms = self.now_us / 1000;
-        let wall_ms = (1_000_000 + monotonic_ms).saturating_add_signed(self.wall_offset_ms);
+        let (raw_ms, monotonic_ms) = (self.raw_wall_ms(), self.now_us / 1000);
+        let wall_ms = match self.bug {
+            Some(PlantedBug::ClockFollowsWall) => raw_ms,
+            _ => self.wall.read(raw_ms, monotonic_ms),
+        };
         Now {
             wall_ms,
             monotonic_ms,
@@ -337,7 +358,7 @@ impl Node {
                 to,
                 reply: Reply::Missing,
             } if !self.has(PlantedBug::ArchiveBeforeOwner) => self.find(call, to, true),
-            Say::Reply { call, to, reply } => self.reply(call.op, to, reply),
+            Say::Reply { call, to, reply } => self.reply(&call, to, reply),
             Say::Flush(rows) => self.flush(shard, serial, rows),
         }
     }
@@ -363,11 +384,12 @@ impl Node {
         self.ask(Asked::Find(call, to, is_final), request);
     }
 
-    pub(super) fn reply(&mut self, op: OpId, to: Generation, reply: Reply) {
+    pub(super) fn reply(&mut self, call: &Call, to: Generation, reply: Reply) {
+        let answered = Message::Answered(call.op, reply, call.is_repeat);
         if to == self.me.node {
-            self.told(Message::Answered(op, reply));
+            self.told(answered);
         } else {
-            self.out.push(Out::Peer(to, Message::Answered(op, reply)));
+            self.out.push(Out::Peer(to, answered));
         }
     }
 
@@ -397,7 +419,7 @@ impl Node {
         if self.has(PlantedBug::RefuseInDoubt) {
             for said in host.said {
                 if let Say::Reply { call, to, .. } = said.say {
-                    self.reply(call.op, to, Reply::Refused);
+                    self.reply(&call, to, Reply::Refused);
                 }
             }
         }
@@ -407,7 +429,7 @@ impl Node {
         if to != self.me.node {
             self.out.push(Out::Peer(to, Message::NotOwner(op)));
         } else if let Some(pending) = self.pending.get_mut(&op) {
-            pending.tried_us = 0;
+            pending.refused();
         }
     }
 
@@ -452,6 +474,7 @@ impl Node {
             client_op,
             tries: 0,
             tried_us: 0,
+            is_in_doubt: false,
             deadline_us: self.now_us + 2_000_000,
         };
         self.pending.insert(op, pending);
@@ -463,14 +486,17 @@ impl Node {
     pub(super) fn told(&mut self, message: Message) {
         match message {
             Message::Forward(call, from) => self.decide(call, from),
-            Message::Answered(op, reply) => {
-                if let Some(pending) = self.pending.remove(&op) {
+            Message::Answered(op, reply, is_repeat) => {
+                let is_repeated = self.pending.get(&op).is_some_and(|p| p.call.is_repeat);
+                if is_repeated && !is_repeat && reply == Reply::Took(Vec::new()) {
+                    // No event holds it, so the repeat may be answered otherwise.
+                } else if let Some(pending) = self.pending.remove(&op) {
                     self.out.push(Out::Client(pending.client_op, reply));
                 }
             }
             Message::NotOwner(op) => {
                 if let Some(pending) = self.pending.get_mut(&op) {
-                    pending.tried_us = 0;
+                    pending.refused();
                 }
             }
             Message::Offered(shard, offer, memory, source) => {
@@ -533,9 +559,9 @@ impl Node {
         match answer {
             Answer::Archived(Some(row)) => {
                 let status = Status::Ended(row.how);
-                self.reply(call.op, to, Reply::Found(status));
+                self.reply(&call, to, Reply::Found(status));
             }
-            Answer::Archived(None) if is_final => self.reply(call.op, to, Reply::Missing),
+            Answer::Archived(None) if is_final => self.reply(&call, to, Reply::Missing),
             Answer::Nothing if is_final => self.find(call, to, is_final),
             _ => {}
         }

@@ -364,7 +364,7 @@ impl Node {
         let mark = host.spoiled.in_flight_mark;
         for said in host.released(mark) {
             if let Say::Reply { call, to, .. } = said.say {
-                self.reply(call.op, to, Reply::Refused);
+                self.reply(&call, to, Reply::Refused);
             }
         }
     }
@@ -471,7 +471,7 @@ impl Node {
     /// A look-up that asked the archive first asks the owner now.
     pub(super) fn find_second(&mut self, call: Call, to: Generation, answer: &Answer) {
         if let Answer::Archived(Some(Row { how, .. })) = answer {
-            return self.reply(call.op, to, Reply::Found(Status::Ended(*how)));
+            return self.reply(&call, to, Reply::Found(Status::Ended(*how)));
         }
         let (shard, now) = (super::node::shard_of(&call.ask), self.now());
         if let Some(host) = self.hosts.get_mut(&shard).filter(|h| h.serves.is_some()) {

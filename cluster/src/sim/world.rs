@@ -261,7 +261,9 @@ impl World {
     fn send(&mut self, from: usize, to: Generation, message: &Message) {
         let cut = |slot: &Slot| slot.cut_off_us > self.now_us;
         let is_cut = cut(&self.slots[from]) || self.index(to).is_some_and(|i| cut(&self.slots[i]));
-        let copies = 1 + u64::from(self.chance.happens(30));
+        // A connection repeats no call: a repeat is the caller's, and says so.
+        let is_call = matches!(message, Message::Forward(..));
+        let copies = 1 + u64::from(self.chance.happens(30) && !is_call);
         for _ in 0..copies {
             let is_lost = self.chance.happens(self.weather.lost / 4);
             let is_late = self.chance.happens(self.weather.late / 4);
@@ -377,7 +379,12 @@ impl World {
 
     fn send_request(&mut self, ask: Ask, key: Option<OpId>, tries: u32) {
         let op = self.op();
-        let call = Call { op, key, ask };
+        let call = Call {
+            op,
+            key,
+            is_repeat: false,
+            ask,
+        };
         self.history.begin(&call, self.now_us);
         let attempt = Attempt {
             call: call.clone(),
@@ -538,11 +545,11 @@ impl World {
             let archived = || store.archived(id).map(|row| Status::Ended(row.how));
             match owners.get(&shard_of(&Ask::Find { id })) {
                 Some(memory) => memory.status(id).or_else(archived),
-                None => Some(Status::Unread),
+                None => archived(),
             }
         };
-        let status: &dyn Fn(Id) -> Option<Status> = &status;
-        let now_us = self.now_us;
-        self.history.finish(status, now_us);
+        let is_owned = |id: &Id| owners.contains_key(&shard_of(&Ask::Find { id: *id }));
+        let owned = self.posted.iter().copied().filter(is_owned);
+        self.history.finish(owned, status, self.now_us);
     }
 }
