@@ -14,11 +14,17 @@ use super::node::{Message, Node, Out, SHARDS, shard_of};
 use crate::member::Generation;
 use crate::ownership::tenure::Input;
 use crate::ownership::time::CheckedWall;
-use crate::shard::Shard;
+use crate::shard::{Epoch, Shard};
 
 const CLAIM_PATIENCE_US: u64 = 1_500_000;
 const HAND_OVER_PATIENCE_US: u64 = 250_000;
 const CALL_PATIENCE_US: u64 = 250_000;
+
+/// How often a node looks after its shards.
+pub(super) const TICK_US: u64 = 100_000;
+
+/// In one of so many ticks a node hears of the others' claims.
+const HEARING_TICKS: u64 = 16;
 
 /// Frames since the last trim that make the next one due.
 const TRIM_FRAMES: u64 = 7;
@@ -36,7 +42,12 @@ impl Node {
             let monotonic_ms = self.now_us / 1000;
             self.wall = CheckedWall::checked(self.raw_wall_ms(), monotonic_ms);
         }
+        let hears = self.now_us / TICK_US % HEARING_TICKS == 0;
         for shard in (0..SHARDS).map(Shard) {
+            if let Some(epoch) = self.heard(shard).filter(|_| hears) {
+                self.inputs.push_back((shard, Input::Seen(epoch)));
+                self.pump();
+            }
             if self.hosts.contains_key(&shard) {
                 self.look_after(shard);
             } else if self.wants(shard) {
@@ -62,6 +73,12 @@ impl Node {
         }
         let is_alive = owner.is_some_and(|owner| self.view.contains_key(&owner));
         !is_alive && self.placed(shard) == Some(self.me.node)
+    }
+
+    /// The epoch of the claim row: an owner without requests reads no fence, and would never know.
+    fn heard(&self, shard: Shard) -> Option<Epoch> {
+        let store = self.store.borrow();
+        store.claims.get(&shard).map(|row| row.epoch)
     }
 
     /// The owner by the claim row, as far as one knows.

@@ -409,7 +409,7 @@ impl Node {
         let Some(host) = self.hosts.remove(&shard) else {
             return;
         };
-        if let End::Damaged { .. } = end {
+        if let End::Damaged { epoch, seq } = end { if std::env::var("DBG").is_ok() {eprintln!("{} {epoch:?} {seq} by {:?} row {:?} frames {:?}", self.now_us, self.me, self.store.borrow().claims.get(&shard), self.store.borrow().frames(shard).keys().map(|k|(k.1.0,k.2)).collect::<Vec<_>>());}
             self.damaged.insert(shard);
             self.out.push(Out::Fact(Fact::Damaged(shard)));
         }

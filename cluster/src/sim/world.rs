@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::bug::PlantedBug;
 use super::chance::Chance;
-use super::duty::View;
+use super::duty::{TICK_US, View};
 use super::faults::{Fault, fault};
 use super::history::History;
 use super::host::KEY_BIT;
@@ -26,7 +26,6 @@ use crate::shard::Shard;
 const HEALED_US: u64 = 8_000_000;
 /// The promise is held against what is left.
 const END_US: u64 = 12_500_000;
-const TICK_US: u64 = 100_000;
 const LEASE_US: u64 = 700_000;
 const USERS: u64 = 6;
 
