@@ -160,11 +160,10 @@ impl Node {
             return;
         };
         pending.tried_us = now_us;
-        pending.tries += 1;
-        // A refusal may have been that of an earlier try, so a call stays a repeat.
+        pending.call.tries += 1;
         pending.call.is_repeat |= pending.is_in_doubt;
         pending.is_in_doubt = true;
-        let (call, tries) = (pending.call.clone(), pending.tries);
+        let (call, tries) = (pending.call.clone(), pending.call.tries);
         // Without an owner a hit may be answered, a miss waits.
         if tries > 1 && matches!(call.ask, Ask::Find { .. }) {
             let is_final = self.has(PlantedBug::MissWithoutOwner);

@@ -33,6 +33,8 @@ pub(super) struct Call {
     pub(super) op: OpId,
     /// Made by the client, which may repeat the request with it (R6).
     pub(super) key: Option<OpId>,
+    /// How many times it was tried, this time included.
+    pub(super) tries: u32,
     /// An earlier try had no answer and may still be decided: even an empty read is an event now, or
     /// the other try could take what nobody is told of.
     pub(super) is_repeat: bool,

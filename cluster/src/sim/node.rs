@@ -50,7 +50,8 @@ pub(super) enum Message {
     Forward(Call, Generation),
     /// The answer to a call, and whether that was a repeat.
     Answered(OpId, Reply, bool),
-    NotOwner(OpId),
+    /// Nothing was done by this try of the call.
+    NotOwner(OpId, u32),
     Offered(Shard, Offer, Rc<Memory>, Generation),
     TakenOver(Shard, Epoch),
 }
@@ -88,7 +89,6 @@ pub(super) enum Asked {
 pub(super) struct Pending {
     pub(super) call: Call,
     pub(super) client_op: OpId,
-    pub(super) tries: u32,
     pub(super) tried_us: u64,
     /// The last try had no answer yet.
     pub(super) is_in_doubt: bool,
@@ -409,12 +409,12 @@ impl Node {
         let Some(host) = self.hosts.remove(&shard) else {
             return;
         };
-        if let End::Damaged { epoch, seq } = end { if std::env::var("DBG").is_ok() {eprintln!("{} {epoch:?} {seq} by {:?} row {:?} frames {:?}", self.now_us, self.me, self.store.borrow().claims.get(&shard), self.store.borrow().frames(shard).keys().map(|k|(k.1.0,k.2)).collect::<Vec<_>>());}
+        if let End::Damaged { .. } = end {
             self.damaged.insert(shard);
             self.out.push(Out::Fact(Fact::Damaged(shard)));
         }
         for (call, from) in host.waiting {
-            self.refuse(call.op, from);
+            self.refuse(&call, from);
         }
         if self.has(PlantedBug::RefuseInDoubt) {
             for said in host.said {
@@ -425,11 +425,12 @@ impl Node {
         }
     }
 
-    fn refuse(&mut self, op: OpId, to: Generation) {
+    fn refuse(&mut self, call: &Call, to: Generation) {
+        let not_owner = Message::NotOwner(call.op, call.tries);
         if to != self.me.node {
-            self.out.push(Out::Peer(to, Message::NotOwner(op)));
-        } else if let Some(pending) = self.pending.get_mut(&op) {
-            pending.refused();
+            self.out.push(Out::Peer(to, not_owner));
+        } else {
+            self.told(not_owner);
         }
     }
 
@@ -437,7 +438,7 @@ impl Node {
     pub(super) fn decide(&mut self, call: Call, from: Generation) {
         let (shard, now) = (shard_of(&call.ask), self.now());
         let Some(host) = self.hosts.get_mut(&shard).filter(|h| h.serves.is_some()) else {
-            return self.refuse(call.op, from);
+            return self.refuse(&call, from);
         };
         if host.handing.is_some() {
             host.waiting.push((call, from));
@@ -472,7 +473,6 @@ impl Node {
         let pending = Pending {
             call,
             client_op,
-            tries: 0,
             tried_us: 0,
             is_in_doubt: false,
             deadline_us: self.now_us + 2_000_000,
@@ -494,8 +494,9 @@ impl Node {
                     self.out.push(Out::Client(pending.client_op, reply));
                 }
             }
-            Message::NotOwner(op) => {
-                if let Some(pending) = self.pending.get_mut(&op) {
+            Message::NotOwner(op, tries) => {
+                let pending = self.pending.get_mut(&op);
+                if let Some(pending) = pending.filter(|p| p.call.tries == tries) {
                     pending.refused();
                 }
             }

@@ -381,6 +381,7 @@ impl World {
         let call = Call {
             op,
             key,
+            tries: 0,
             is_repeat: false,
             ask,
         };
