@@ -54,6 +54,7 @@ pub(super) struct Spoiled {
     pub(super) undo: Option<Memory>,
     pub(super) in_flight_mark: u64,
     pub(super) is_undone: bool,
+    pub(super) is_sealing: bool,
 }
 
 /// Something that waits for the gate.

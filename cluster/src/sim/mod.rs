@@ -24,9 +24,15 @@ mod duty;
 
 mod planted;
 
+mod world;
+
+mod clients;
+
 mod faults;
 
-mod world;
+mod harm;
+
+mod verdict;
 
 pub use bug::PlantedBug;
 pub use world::{Run, simulate};

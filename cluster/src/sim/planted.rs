@@ -131,6 +131,7 @@ impl Node {
                 }
                 return self.input(shard, Input::Swapped(Ok(Swap::Applied)));
             }
+            Bug::RecomputeLength => self.hosts.get_mut(&shard)?.spoiled.is_sealing = is_seal,
             Bug::IgnoreSeal if is_seal => self.replay_past_seals(shard, &current?),
             Bug::HandOffWithoutClaim if is_take_over => {
                 return self.input(shard, Input::Swapped(Ok(Swap::Applied)));
@@ -280,7 +281,9 @@ impl Node {
             (Some(Bug::AssumeApplied), Input::Swapped(Err(NoAnswer))) => {
                 Some(Input::Swapped(Ok(Swap::Applied)))
             }
-            (Some(Bug::RecomputeLength), Input::Swapped(Err(NoAnswer))) if !serves => {
+            (Some(Bug::RecomputeLength), Input::Swapped(Err(NoAnswer)))
+                if std::mem::take(&mut self.hosts.get_mut(&shard)?.spoiled.is_sealing) =>
+            {
                 self.recompute_length(shard);
                 Some(Input::Swapped(Err(NoAnswer)))
             }
@@ -288,7 +291,11 @@ impl Node {
                 self.cut_at_gap(shard, about, frames)
             }
             (Some(Bug::AlarmAtFirstGap), Input::SegmentRead(Ok(frames))) => {
-                let has_gap = frames.windows(2).any(|pair| pair[0].0 + 1 != pair[1].0);
+                let About::Segment { from, .. } = *about else {
+                    return None;
+                };
+                let mut expected = from..;
+                let has_gap = frames.iter().any(|(seq, _)| expected.next() != Some(*seq));
                 if has_gap {
                     self.out.push(Out::Fact(Fact::Damaged(shard)));
                 }

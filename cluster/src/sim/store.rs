@@ -87,6 +87,8 @@ pub(super) struct Weather {
     pub(super) late: u64,
     /// A replica that gets nothing.
     pub(super) down: Option<usize>,
+    /// Each replica is reached long after the one before.
+    pub(super) is_spread: bool,
 }
 
 #[derive(Debug, Default)]
@@ -143,12 +145,16 @@ impl Store {
                 events.push((delay, StoreEvent::Apply { op }));
             }
         } else {
+            let first = chance.below(REPLICAS as u64) as usize;
             for replica in 0..REPLICAS {
+                let behind = (replica + first) % REPLICAS * usize::from(weather.is_spread);
+                let behind_us = behind as u64 * chance.between(8_000, 45_000);
                 let arrivals = 1 + usize::from(chance.happens(weather.late));
                 for _ in 0..arrivals {
                     let delay = delay(weather, chance);
                     if let Some(delay) = delay.filter(|_| weather.down != Some(replica)) {
-                        events.push((delay, StoreEvent::Arrive { op, replica }));
+                        let arrive = StoreEvent::Arrive { op, replica };
+                        events.push((delay + behind_us, arrive));
                     }
                 }
             }
