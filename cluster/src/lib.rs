@@ -22,3 +22,5 @@ pub mod clocks;
 pub mod ownership;
 
 pub mod peer;
+
+pub mod sim;
