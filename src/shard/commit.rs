@@ -155,7 +155,8 @@ fn run<J: Journal>(
         let stopping = doorbell.wait();
         take_all(stagings, &mut group, &mut taken);
         if !group.is_empty() {
-            runtime.block_on(journal.append(&group))?;
+            let appended = runtime.block_on(journal.append(&group))?;
+            assert!(appended.lost.is_empty(), "nobody else claims a shard");
             for (staging, batch) in taken.drain(..) {
                 if let Some(listener) = staging.listener.get() {
                     listener.do_send(Committed(batch));
