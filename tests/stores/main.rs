@@ -8,6 +8,12 @@ mod local;
 
 mod scylla;
 
+mod scylla_tables;
+
+mod scylla_owners;
+
+mod cql_server;
+
 mod sample;
 
 mod damage;

@@ -25,6 +25,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a change of the schema may take, agreement of all nodes included.
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often it is asked whether all nodes agree on the schema.
+const AGREEMENT_INTERVAL: Duration = Duration::from_millis(50);
+
 /// How long one connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -78,6 +81,7 @@ impl Connector {
             .default_execution_profile_handle(profile.into_handle())
             .connection_timeout(CONNECT_TIMEOUT)
             .schema_agreement_timeout(SCHEMA_TIMEOUT)
+            .schema_agreement_interval(AGREEMENT_INTERVAL)
             .keepalive_interval(KEEPALIVE)
             .keepalive_timeout(KEEPALIVE)
             .fetch_schema_metadata(false);

@@ -108,7 +108,10 @@ pub fn what_one_read_delivered_is_found_together<F: Factory>() {
         ..ended(&neighbour, 0, 14, 100, End::Read)
     });
     batch.push(ended(&name, 0, 30, 100, End::Expired));
-    batch.push(ended(&name, 0, 15, 101, End::Read));
+    batch.push(Ended {
+        id: MessageId::new(mine[5].id.stamp(), name.hash().route(), 2),
+        ..ended(&name, 0, 15, 101, End::Read)
+    });
     now(stores.archive.put(&batch)).unwrap();
     let found = |first: usize, last: usize, read_at: u64| {
         let range = TakenRange {
