@@ -8,3 +8,5 @@ pub mod shard;
 pub mod member;
 
 pub mod ownership;
+
+pub mod sim;

@@ -35,6 +35,9 @@ enum Stage<F> {
     Fencing(ClaimRow, usize),
     /// The older epochs are read, one after the other.
     Recovering(Recovery<F>),
+    /// A frame is missing or broken. A successor may have trimmed the journal under a slow claimant, so
+    /// it is damage only if the claim still stands.
+    Doubting(ClaimRow, End),
     /// The lengths are computed, once and for all, and are being sealed.
     Sealing(Change),
     /// A hand-off: claim and seal in one change.
@@ -112,6 +115,14 @@ impl<F: Clone> Claiming<F> {
                 }
                 self.next_epoch(effects)
             }
+            (Stage::Doubting(..), Input::Row(Err(NoAnswer))) => {
+                effects.push(Effect::ReadRow);
+                Next::Stay
+            }
+            (Stage::Doubting(mine, damage), Input::Row(Ok(row))) => {
+                let stands = row.is_some_and(|row| row.expected() == mine.expected());
+                Next::Ended(if stands { *damage } else { End::Superseded })
+            }
             _ => Next::Stay,
         }
     }
@@ -186,7 +197,12 @@ impl<F: Clone> Claiming<F> {
         let epoch = recovery.scan.epoch();
         match step {
             Step::Read { .. } => Next::Stay,
-            Step::Damaged(seq) => Next::Ended(End::Damaged { epoch, seq }),
+            Step::Damaged(seq) => {
+                let damage = End::Damaged { epoch, seq };
+                self.stage = Stage::Doubting(recovery.row.clone(), damage);
+                effects.push(Effect::ReadRow);
+                Next::Stay
+            }
             Step::End(length) => {
                 if recovery.is_open() {
                     recovery.lengths.push((epoch, length));

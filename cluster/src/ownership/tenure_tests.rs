@@ -206,21 +206,27 @@ fn a_seal_without_an_answer_is_repeated_with_the_same_length() {
 }
 
 #[test]
-fn a_damaged_journal_is_not_sealed() {
-    let mut case = Case::claim(2, 20);
-    case.does(Input::Row(Ok(Some(row_of_one()))));
-    case.does(Input::Swapped(Ok(Swap::Applied)));
-    case.does(Input::FenceWritten(node(1).node, Ok(())));
-    let end = End::Damaged {
+fn a_damaged_journal_is_not_sealed_unless_the_claim_is_lost() {
+    let damage = End::Damaged {
         epoch: EPOCH,
         seq: 0,
     };
-    let broken = vec![(0, Stored::Broken)];
-    assert_eq!(
-        case.does(Input::SegmentRead(Ok(broken))),
-        [Effect::Ended(end)]
-    );
-    assert!(case.tenure.has_ended());
+    let trimmed_by_another = row_of_two().claimed_by(&node(4), id(40));
+    let table = [
+        (row_of_two(), damage),
+        (trimmed_by_another, End::Superseded),
+    ];
+    for (found, end) in table {
+        let mut case = Case::claim(2, 20);
+        case.does(Input::Row(Ok(Some(row_of_one()))));
+        case.does(Input::Swapped(Ok(Swap::Applied)));
+        case.does(Input::FenceWritten(node(1).node, Ok(())));
+        let broken = vec![(0, Stored::Broken)];
+        assert_eq!(case.does(Input::SegmentRead(Ok(broken))), [Effect::ReadRow]);
+        assert_eq!(case.does(Input::Row(Err(NoAnswer))), [Effect::ReadRow]);
+        assert_eq!(case.does(Input::Row(Ok(Some(found)))), [Effect::Ended(end)]);
+        assert!(case.tenure.has_ended());
+    }
 }
 
 #[test]

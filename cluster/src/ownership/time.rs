@@ -25,45 +25,56 @@ pub fn is_fit(skew_ms: Option<i64>) -> bool {
     skew_ms.is_none_or(|skew| skew.unsigned_abs() <= SKEW_MAX_MS)
 }
 
-/// The clock of one shard: never back, and never far ahead of monotonic time at once.
+/// The wall clock of a node as far as it may be trusted: what it said when it was last found fit, and
+/// from then on at most [`SKEW_MAX_MS`] ahead of monotonic time. A node that was never found fit has
+/// none, and claims nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShardClock {
-    /// The last reading, and the monotonic time of it.
-    last_ms: u64,
-    last_monotonic_ms: u64,
-    /// The reading at the last check, and the monotonic time of it.
+pub struct CheckedWall {
     checked_ms: u64,
     checked_monotonic_ms: u64,
 }
 
-impl ShardClock {
-    /// A clock that begins at the wall's time, or at `floor_ms` if that is later: the last HLC of the
-    /// journal, and the mark up to which history was published.
-    pub fn start(floor_ms: u64, wall_ms: u64, monotonic_ms: u64) -> ShardClock {
-        let last_ms = wall_ms.max(floor_ms);
-        ShardClock {
-            last_ms,
-            last_monotonic_ms: monotonic_ms,
-            checked_ms: last_ms,
+impl CheckedWall {
+    /// The wall clock was found fit just now.
+    pub fn checked(wall_ms: u64, monotonic_ms: u64) -> CheckedWall {
+        CheckedWall {
+            checked_ms: wall_ms,
             checked_monotonic_ms: monotonic_ms,
         }
     }
 
-    /// The time now: the wall's, at least the last reading and the monotonic time since, at most
-    /// [`SKEW_MAX_MS`] more than the monotonic time since the last check.
-    pub fn read(&mut self, wall_ms: u64, monotonic_ms: u64) -> u64 {
-        let least = self.last_ms + monotonic_ms.saturating_sub(self.last_monotonic_ms);
-        let since_check = monotonic_ms.saturating_sub(self.checked_monotonic_ms);
-        let most = self.checked_ms + since_check + SKEW_MAX_MS;
-        self.last_ms = wall_ms.min(most).max(least);
-        self.last_monotonic_ms = self.last_monotonic_ms.max(monotonic_ms);
-        self.last_ms
+    /// What the wall clock says, without a jump since the last check.
+    pub fn read(&self, wall_ms: u64, monotonic_ms: u64) -> u64 {
+        let since_ms = monotonic_ms.saturating_sub(self.checked_monotonic_ms);
+        wall_ms.min(self.checked_ms + since_ms + SKEW_MAX_MS)
+    }
+}
+
+/// The clock of one shard: it never goes back, and goes on at least as monotonic time does. It is read
+/// with a [`CheckedWall`], from the first time on: a shard that begins under a clock that has just
+/// jumped would expire what is not due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardClock {
+    last_ms: u64,
+    last_monotonic_ms: u64,
+}
+
+impl ShardClock {
+    /// A clock that begins at the checked wall's time, or at `floor_ms` if that is later: the last HLC
+    /// of the journal, and the mark up to which history was published.
+    pub fn start(floor_ms: u64, wall_ms: u64, monotonic_ms: u64) -> ShardClock {
+        ShardClock {
+            last_ms: wall_ms.max(floor_ms),
+            last_monotonic_ms: monotonic_ms,
+        }
     }
 
-    /// Notes that the wall clock was found fit; it may move this clock again.
-    pub fn checked(&mut self, wall_ms: u64, monotonic_ms: u64) {
-        self.checked_ms = self.read(wall_ms, monotonic_ms);
-        self.checked_monotonic_ms = self.last_monotonic_ms;
+    /// The time now: the checked wall's, at least the last reading and the monotonic time since.
+    pub fn read(&mut self, wall_ms: u64, monotonic_ms: u64) -> u64 {
+        let since_ms = monotonic_ms.saturating_sub(self.last_monotonic_ms);
+        self.last_ms = wall_ms.max(self.last_ms + since_ms);
+        self.last_monotonic_ms = self.last_monotonic_ms.max(monotonic_ms);
+        self.last_ms
     }
 }
 
@@ -97,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_of_the_wall_moves_it_by_half_a_second_however_often_it_is_read() {
-        let mut clock = ShardClock::start(0, 1_000, 0);
+    fn a_jump_of_the_wall_counts_for_half_a_second_however_often_it_is_read() {
+        let wall = CheckedWall::checked(1_000, 0);
         for _ in 0..3 {
-            assert_eq!(clock.read(90_000, 0), 1_500);
+            assert_eq!(wall.read(90_000, 0), 1_500);
         }
-        assert_eq!(clock.read(90_000, 100), 1_600);
-        clock.checked(90_000, 100);
-        assert_eq!(clock.read(90_000, 100), 2_100);
+        assert_eq!(wall.read(90_000, 100), 1_600);
+        assert_eq!(wall.read(900, 100), 900);
+        assert_eq!(wall.read(1_600, 100), 1_600);
     }
 }

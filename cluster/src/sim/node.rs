@@ -1,0 +1,636 @@
+//! One node: the shell around its tenures and its gate.
+//!
+//! It owns how effects become requests to the store and messages to peers, and how answers find
+//! back. When to claim, hand over, flush and trim is in `duty`.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use super::bug::PlantedBug;
+use super::duty::View;
+use super::host::{Handing, Host, Now, Said, Say};
+use super::model::{Ask, Call, Frame, Id, Memory, OpId, Reply, Row, Status};
+use super::store::{Answer, FRAMES_PER_SEGMENT, Request, Store};
+use crate::member::Generation;
+use crate::ownership::claim::Claimant;
+use crate::ownership::gate::{Gate, Verdict};
+use crate::ownership::recovery::Stored;
+use crate::ownership::tenure::{Effect, End, Input, NoAnswer, Offer, Tenure};
+use crate::ownership::time::CheckedWall;
+use crate::shard::{Epoch, Shard};
+
+/// Shards of the simulated cluster.
+pub(super) const SHARDS: u16 = 3;
+
+/// What a node does to the world.
+pub(super) enum Out {
+    Store(u64, Request),
+    Peer(Generation, Message),
+    Client(OpId, Reply),
+    Fact(Fact),
+}
+
+/// What the checker is told besides the answers.
+pub(super) enum Fact {
+    /// A tenure found its journal damaged.
+    Damaged(Shard),
+    /// An archive row is written.
+    Flushed(Id, Row),
+    /// Something that rests on so many frames of an epoch leaves the node.
+    Released(Shard, Epoch, u64),
+    /// A frame is older than the one before.
+    WentBack(Shard),
+}
+
+#[derive(Clone)]
+pub(super) enum Message {
+    Forward(Call, Generation),
+    /// The answer to a call, and whether that was a repeat.
+    Answered(OpId, Reply, bool),
+    /// Nothing was done by this try of the call.
+    NotOwner(OpId, u32),
+    Offered(Shard, Offer, Rc<Memory>, Generation),
+    TakenOver(Shard, Epoch),
+}
+
+/// What a request to the store was for.
+#[derive(Clone)]
+pub(super) enum About {
+    Row,
+    Swap,
+    Fence(Generation),
+    Segment {
+        epoch: Epoch,
+        from: u64,
+    },
+    Frame,
+    /// Only for planted bugs.
+    EarlyFence(u64),
+    EarlyFrame(Request),
+}
+
+#[derive(Clone)]
+pub(super) enum Asked {
+    Host(Shard, u64, About),
+    Gate,
+    Flush(Shard, u64, Vec<(Id, Row)>),
+    Delete(Request),
+    /// A look-up: who asked, and whether a miss is an answer.
+    Find(Call, Generation, bool),
+    /// Only for planted bugs: a look-up that asks the archive first.
+    FindFirst(Call, Generation),
+    Nothing,
+}
+
+/// A call of a client that waits here for its answer.
+pub(super) struct Pending {
+    pub(super) call: Call,
+    pub(super) client_op: OpId,
+    pub(super) tried_us: u64,
+    /// The last try had no answer yet.
+    pub(super) is_in_doubt: bool,
+    pub(super) deadline_us: u64,
+}
+
+impl Pending {
+    /// Nothing was done by the last try.
+    fn refused(&mut self) {
+        self.tried_us = 0;
+        self.is_in_doubt = false;
+    }
+}
+
+pub(super) struct Node {
+    pub(super) me: Claimant,
+    pub(super) bug: Option<PlantedBug>,
+    pub(super) store: Rc<RefCell<Store>>,
+    pub(super) now_us: u64,
+    pub(super) wall_offset_ms: i64,
+    pub(super) out: Vec<Out>,
+    pub(super) gate: Gate,
+    pub(super) hosts: BTreeMap<Shard, Host>,
+    pub(super) pending: BTreeMap<OpId, Pending>,
+    pub(super) inputs: VecDeque<(Shard, Input<Frame>)>,
+    pub(super) view: View,
+    pub(super) is_fit: bool,
+    pub(super) wall: CheckedWall,
+    pub(super) damaged: BTreeSet<Shard>,
+    asked: BTreeMap<u64, Asked>,
+    numbers: u64,
+}
+
+impl Node {
+    pub(super) fn new(
+        me: Generation,
+        bug: Option<PlantedBug>,
+        store: Rc<RefCell<Store>>,
+        wall_offset_ms: i64,
+    ) -> Node {
+        Node {
+            me: Claimant {
+                node: me,
+                address: String::new(),
+            },
+            bug,
+            store,
+            now_us: 0,
+            wall_offset_ms,
+            out: Vec::new(),
+            gate: Gate::default(),
+            hosts: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            inputs: VecDeque::new(),
+            view: View::new(),
+            is_fit: false,
+            wall: CheckedWall::checked(0, 0),
+            damaged: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            numbers: 0,
+        }
+    }
+
+    pub(super) fn has(&self, bug: PlantedBug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    pub(super) fn raw_wall_ms(&self) -> u64 {
+        (1_000_000 + self.now_us / 1000).saturating_add_signed(self.wall_offset_ms)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let (raw_ms, monotonic_ms) = (self.raw_wall_ms(), self.now_us / 1000);
+        let wall_ms = match self.bug {
+            Some(PlantedBug::ClockFollowsWall) => raw_ms,
+            _ => self.wall.read(raw_ms, monotonic_ms),
+        };
+        Now {
+            wall_ms,
+            monotonic_ms,
+        }
+    }
+
+    /// A number that this node never used.
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// A uuid that nobody ever used.
+    pub(super) fn uuid(&mut self) -> Uuid {
+        let number = u128::from(self.number());
+        Uuid::from_u128(self.me.node.0.as_u128() << 64 | number)
+    }
+
+    pub(super) fn ask(&mut self, asked: Asked, request: Request) {
+        let ticket = self.number();
+        self.asked.insert(ticket, asked);
+        self.out.push(Out::Store(ticket, request));
+    }
+
+    pub(super) fn host_asks(&mut self, shard: Shard, about: About, request: Request) {
+        if let Some(host) = self.hosts.get(&shard) {
+            let asked = Asked::Host(shard, host.serial, about);
+            self.ask(asked, request);
+        }
+    }
+
+    /// Begins to claim a shard.
+    pub(super) fn claim(&mut self, shard: Shard) {
+        let (claim, mut effects) = (self.uuid(), Vec::new());
+        let tenure = Tenure::claim(self.me.clone(), claim, FRAMES_PER_SEGMENT, &mut effects);
+        self.host(shard, tenure, Memory::default(), effects);
+    }
+
+    fn host(
+        &mut self,
+        shard: Shard,
+        tenure: Tenure<Frame>,
+        memory: Memory,
+        effects: Vec<Effect<Frame>>,
+    ) {
+        let mut host = Host::new(self.number(), tenure, memory, self.now_us);
+        host.bug = self.bug;
+        self.hosts.insert(shard, host);
+        self.effects(shard, effects);
+    }
+
+    /// Does what is to be done until nothing follows.
+    pub(super) fn pump(&mut self) {
+        while let Some((shard, input)) = self.inputs.pop_front() {
+            self.feed(shard, input);
+            self.submit(shard);
+        }
+        if self.gate.start() {
+            self.ask(Asked::Gate, Request::ReadFences(self.me.node));
+        }
+    }
+
+    pub(super) fn feed(&mut self, shard: Shard, input: Input<Frame>) {
+        if let Some(host) = self.hosts.get_mut(&shard) {
+            let mut effects = Vec::new();
+            host.tenure.handle(input, &mut effects);
+            self.effects(shard, effects);
+        }
+    }
+
+    pub(super) fn submit(&mut self, shard: Shard) {
+        let (now, cut) = (self.now(), self.now_us % 3);
+        if let Some(host) = self.hosts.get_mut(&shard) {
+            for input in host.submit(cut, now) {
+                self.feed(shard, input);
+            }
+        }
+    }
+
+    fn effects(&mut self, shard: Shard, effects: Vec<Effect<Frame>>) {
+        for effect in effects {
+            if let Some(effect) = self.plant(shard, effect) {
+                self.effect(shard, effect);
+            }
+        }
+    }
+
+    pub(super) fn effect(&mut self, shard: Shard, effect: Effect<Frame>) {
+        match effect {
+            Effect::ReadRow => self.host_asks(shard, About::Row, Request::ReadRow(shard)),
+            Effect::Swap { expected, row } => {
+                self.host_asks(shard, About::Swap, Request::Swap(shard, expected, row));
+            }
+            Effect::WriteFence { node, epoch } => {
+                let request = self.fence(node, shard, epoch);
+                self.host_asks(shard, About::Fence(node), request);
+            }
+            Effect::ReadSegment {
+                epoch,
+                segment,
+                from,
+            } => {
+                let request = Request::ReadSegment {
+                    shard,
+                    epoch,
+                    segment,
+                    from,
+                };
+                self.host_asks(shard, About::Segment { epoch, from }, request);
+            }
+            Effect::WriteFrame { epoch, seq, frame } => {
+                let request = Request::WriteFrame((shard, epoch, seq), frame);
+                self.host_asks(shard, About::Frame, request);
+            }
+            Effect::AskGate { epoch, mark } => self.gate.ask(shard, epoch, mark),
+            Effect::Replay(frames) => self.replay(shard, &frames),
+            Effect::Serve { epoch } => self.serve(shard, epoch),
+            Effect::Release { through } => self.release(shard, through),
+            Effect::Frozen(offer) => self.offer(shard, offer),
+            Effect::DeleteSegment { epoch, segment } => {
+                let request = Request::DeleteSegment {
+                    shard,
+                    epoch,
+                    segment,
+                };
+                self.ask(Asked::Delete(request.clone()), request);
+            }
+            Effect::Trimmed(_) => {}
+            Effect::Ended(end) => self.end(shard, end),
+        }
+    }
+
+    pub(super) fn fence(&self, node: Generation, shard: Shard, epoch: Epoch) -> Request {
+        let timestamp = match self.bug {
+            Some(PlantedBug::FenceByWallClock) => self.now().wall_ms,
+            _ => epoch.0,
+        };
+        Request::WriteFence {
+            node,
+            shard,
+            epoch,
+            timestamp,
+        }
+    }
+
+    fn replay(&mut self, shard: Shard, frames: &[Frame]) {
+        let Some(host) = self.hosts.get_mut(&shard) else {
+            return;
+        };
+        for frame in frames {
+            if frame.hlc_ms < host.memory.hlc_ms {
+                self.out.push(Out::Fact(Fact::WentBack(shard)));
+            }
+            host.memory.replay(frame);
+        }
+    }
+
+    fn serve(&mut self, shard: Shard, epoch: Epoch) {
+        let now = self.now();
+        let Some(host) = self.hosts.get_mut(&shard) else {
+            return;
+        };
+        host.serve(epoch, now);
+        if let Some(source) = host.source {
+            let taken_over = Message::TakenOver(shard, epoch);
+            self.out.push(Out::Peer(source, taken_over));
+        }
+        for (call, from) in std::mem::take(&mut host.waiting) {
+            self.decide(call, from);
+        }
+    }
+
+    /// Sends what passed the gate on its way.
+    pub(super) fn release(&mut self, shard: Shard, through: u64) {
+        let Some(host) = self.hosts.get_mut(&shard) else {
+            return;
+        };
+        let (serial, epoch) = (host.serial, host.serves.unwrap_or_default());
+        for said in host.released(through) {
+            self.leave(shard, serial, epoch, said);
+        }
+    }
+
+    pub(super) fn leave(&mut self, shard: Shard, serial: u64, epoch: Epoch, said: Said) {
+        let fact = Fact::Released(shard, epoch, said.frames);
+        self.out.push(Out::Fact(fact));
+        match said.say {
+            Say::Reply {
+                call,
+                to,
+                reply: Reply::Missing,
+            } if !self.has(PlantedBug::ArchiveBeforeOwner) => self.find(call, to, true),
+            Say::Reply { call, to, reply } => self.reply(&call, to, reply),
+            Say::Flush(rows) => self.flush(shard, serial, rows),
+        }
+    }
+
+    pub(super) fn flush(&mut self, shard: Shard, serial: u64, rows: Vec<(Id, Row)>) {
+        if self.has(PlantedBug::ForgetBeforeFlush)
+            && let Some(host) = self.hosts.get_mut(&shard)
+        {
+            host.memory
+                .ended
+                .retain(|id, row| !rows.contains(&(*id, *row)));
+        }
+        let facts = rows.iter().map(|(id, row)| Fact::Flushed(*id, *row));
+        self.out.extend(facts.map(Out::Fact));
+        let request = Request::WriteArchive(rows.clone());
+        self.ask(Asked::Flush(shard, serial, rows), request);
+    }
+
+    /// Looks a message up in the archive.
+    pub(super) fn find(&mut self, call: Call, to: Generation, is_final: bool) {
+        let Ask::Find { id } = call.ask else { return };
+        let request = Request::ReadArchive(id);
+        self.ask(Asked::Find(call, to, is_final), request);
+    }
+
+    pub(super) fn reply(&mut self, call: &Call, to: Generation, reply: Reply) {
+        let answered = Message::Answered(call.op, reply, call.is_repeat);
+        if to == self.me.node {
+            self.told(answered);
+        } else {
+            self.out.push(Out::Peer(to, answered));
+        }
+    }
+
+    fn offer(&mut self, shard: Shard, offer: Offer) {
+        if let Some(host) = self.hosts.get_mut(&shard)
+            && let Some(handing) = &mut host.handing
+        {
+            handing.is_offered = true;
+            let memory = Rc::new(host.memory.clone());
+            let message = Message::Offered(shard, offer, memory, self.me.node);
+            self.out.push(Out::Peer(handing.to, message));
+        }
+    }
+
+    /// The shard is gone: what waits was not begun, what is in doubt stays unanswered.
+    fn end(&mut self, shard: Shard, end: End) {
+        let Some(host) = self.hosts.remove(&shard) else {
+            return;
+        };
+        if let End::Damaged { .. } = end {
+            self.damaged.insert(shard);
+            self.out.push(Out::Fact(Fact::Damaged(shard)));
+        }
+        for (call, from) in host.waiting {
+            self.refuse(&call, from);
+        }
+        if self.has(PlantedBug::RefuseInDoubt) {
+            for said in host.said {
+                if let Say::Reply { call, to, .. } = said.say {
+                    self.reply(&call, to, Reply::Refused);
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, call: &Call, to: Generation) {
+        let not_owner = Message::NotOwner(call.op, call.tries);
+        if to != self.me.node {
+            self.out.push(Out::Peer(to, not_owner));
+        } else {
+            self.told(not_owner);
+        }
+    }
+
+    /// Lets the owner decide, if that is this node.
+    pub(super) fn decide(&mut self, call: Call, from: Generation) {
+        let (shard, now) = (shard_of(&call.ask), self.now());
+        let Some(host) = self.hosts.get_mut(&shard).filter(|h| h.serves.is_some()) else {
+            return self.refuse(&call, from);
+        };
+        if host.handing.is_some() {
+            host.waiting.push((call, from));
+            return;
+        }
+        if self.bug == Some(PlantedBug::ArchiveBeforeOwner)
+            && let Ask::Find { id } = call.ask
+        {
+            let request = Request::ReadArchive(id);
+            return self.ask(Asked::FindFirst(call, from), request);
+        }
+        let reply = host.decide(&call, now);
+        let to = from;
+        self.say(shard, Say::Reply { call, to, reply });
+    }
+
+    pub(super) fn say(&mut self, shard: Shard, say: Say) {
+        if self.says_ungated(shard, &say) {
+            return;
+        }
+        if let Some(host) = self.hosts.get_mut(&shard) {
+            if let Some(input) = host.say(say) {
+                self.feed(shard, input);
+            }
+            self.submit(shard);
+        }
+    }
+
+    /// A client's request.
+    pub(super) fn request(&mut self, call: Call, client_op: OpId) {
+        let op = call.op;
+        let pending = Pending {
+            call,
+            client_op,
+            tried_us: 0,
+            is_in_doubt: false,
+            deadline_us: self.now_us + 2_000_000,
+        };
+        self.pending.insert(op, pending);
+        self.try_call(op);
+        self.pump();
+    }
+
+    /// A message of a peer.
+    pub(super) fn told(&mut self, message: Message) {
+        match message {
+            Message::Forward(call, from) => self.decide(call, from),
+            Message::Answered(op, reply, is_repeat) => {
+                let is_repeated = self.pending.get(&op).is_some_and(|p| p.call.is_repeat);
+                if is_repeated && !is_repeat && reply == Reply::Took(Vec::new()) {
+                    // No event holds it, so the repeat may be answered otherwise.
+                } else if let Some(pending) = self.pending.remove(&op) {
+                    self.out.push(Out::Client(pending.client_op, reply));
+                }
+            }
+            Message::NotOwner(op, tries) => {
+                let pending = self.pending.get_mut(&op);
+                if let Some(pending) = pending.filter(|p| p.call.tries == tries) {
+                    pending.refused();
+                }
+            }
+            Message::Offered(shard, offer, memory, source) => {
+                self.take_over(shard, &offer, &memory, source);
+            }
+            Message::TakenOver(shard, epoch) => {
+                self.inputs.push_back((shard, Input::Seen(epoch)));
+            }
+        }
+    }
+
+    fn take_over(&mut self, shard: Shard, offer: &Offer, memory: &Memory, source: Generation) {
+        if self.hosts.contains_key(&shard) || !self.is_fit {
+            return;
+        }
+        let (claim, mut effects) = (self.uuid(), Vec::new());
+        let me = self.me.clone();
+        let tenure = Tenure::take_over(me, claim, offer, FRAMES_PER_SEGMENT, &mut effects);
+        self.host(shard, tenure, memory.clone(), Vec::new());
+        if let Some(host) = self.hosts.get_mut(&shard) {
+            host.source = Some(source);
+        }
+        self.effects(shard, effects);
+    }
+
+    /// An answer of the store.
+    pub(super) fn answered(&mut self, ticket: u64, answer: Answer) {
+        match (self.asked.remove(&ticket), answer) {
+            (Some(Asked::Host(shard, serial, about)), answer) => {
+                if self.hosts.get(&shard).is_some_and(|h| h.serial == serial) {
+                    self.host_answered(shard, about, answer);
+                }
+            }
+            (Some(Asked::Gate), answer) => self.gate_answered(&answer),
+            (Some(Asked::Flush(shard, serial, rows)), Answer::Nothing) => {
+                if self.hosts.get(&shard).is_some_and(|h| h.serial == serial) {
+                    self.flush(shard, serial, rows);
+                }
+            }
+            (Some(Asked::Flush(shard, serial, rows)), _) => {
+                if let Some(host) = self.hosts.get_mut(&shard).filter(|h| h.serial == serial) {
+                    host.memory
+                        .ended
+                        .retain(|id, _| !rows.iter().any(|r| r.0 == *id));
+                    host.is_flushing = false;
+                }
+            }
+            (Some(Asked::Delete(request)), Answer::Nothing) => {
+                self.ask(Asked::Delete(request.clone()), request);
+            }
+            (Some(Asked::Find(call, to, is_final)), answer) => {
+                self.found(call, to, is_final, &answer);
+            }
+            (Some(Asked::FindFirst(call, from)), answer) => self.find_second(call, from, &answer),
+            _ => {}
+        }
+    }
+
+    fn found(&mut self, call: Call, to: Generation, is_final: bool, answer: &Answer) {
+        match answer {
+            Answer::Archived(Some(row)) => {
+                let status = Status::Ended(row.how);
+                self.reply(&call, to, Reply::Found(status));
+            }
+            Answer::Archived(None) if is_final => self.reply(&call, to, Reply::Missing),
+            Answer::Nothing if is_final => self.find(call, to, is_final),
+            _ => {}
+        }
+    }
+
+    fn gate_answered(&mut self, answer: &Answer) {
+        let rows = match answer {
+            Answer::Fences(rows) => Ok(rows.as_slice()),
+            _ => Err(NoAnswer),
+        };
+        let mut verdicts = Vec::new();
+        self.gate.read(rows, &mut verdicts);
+        self.inputs
+            .extend(verdicts.into_iter().map(|verdict| match verdict {
+                Verdict::Lost { shard, epoch } => (shard, Input::Seen(epoch)),
+                Verdict::Passed {
+                    shard,
+                    epoch,
+                    through,
+                } => (shard, Input::Passed { epoch, through }),
+            }));
+    }
+
+    fn host_answered(&mut self, shard: Shard, about: About, answer: Answer) {
+        let written = match &answer {
+            Answer::Nothing => Err(NoAnswer),
+            _ => Ok(()),
+        };
+        let input = match (&about, answer) {
+            (About::Row, Answer::Row(row)) => Input::Row(Ok(row)),
+            (About::Row, _) => Input::Row(Err(NoAnswer)),
+            (About::Swap, Answer::Swapped(swap)) => Input::Swapped(Ok(swap)),
+            (About::Swap, _) => Input::Swapped(Err(NoAnswer)),
+            (About::Fence(node), _) => Input::FenceWritten(*node, written),
+            (About::Segment { .. }, Answer::Segment(frames)) => {
+                let whole = frames.into_iter().map(|(seq, f)| (seq, Stored::Whole(f)));
+                Input::SegmentRead(Ok(whole.collect()))
+            }
+            (About::Segment { .. }, _) => Input::SegmentRead(Err(NoAnswer)),
+            (About::Frame, _) => Input::FrameWritten(written),
+            (About::EarlyFence(_) | About::EarlyFrame(_), answer) => {
+                return self.spoiled_answer(shard, about, &answer);
+            }
+        };
+        if let Some(input) = self.tamper(shard, &about, input) {
+            self.inputs.push_back((shard, input));
+        }
+    }
+
+    /// Begins to hand a shard over.
+    pub(super) fn hand_over(&mut self, shard: Shard, to: Generation) {
+        let since_us = self.now_us;
+        if let Some(host) = self.hosts.get_mut(&shard) {
+            host.handing = Some(Handing {
+                to,
+                since_us,
+                is_offered: false,
+            });
+            self.inputs.push_back((shard, Input::Freeze));
+        }
+    }
+}
+
+/// The shard of a request: ids and users carry it.
+pub(super) fn shard_of(ask: &Ask) -> Shard {
+    let number = match ask {
+        Ask::Post { user, .. } | Ask::Take { user } => u64::from(*user),
+        Ask::Find { id } => *id,
+    };
+    Shard((number % u64::from(SHARDS)) as u16)
+}
