@@ -37,8 +37,7 @@ pub struct ScyllaFlags {
     /// File whose first line is the password of --scylla-user [default: none]
     #[arg(long, env = "MAYFLY_SCYLLA_PASSWORD_FILE", value_name = "FILE")]
     pub scylla_password_file: Option<PathBuf>,
-    /// Certificates (PEM) that a node's certificate must descend from; turns TLS on [default: none,
-    /// no TLS]
+    /// Certificates of authorities, in PEM, that nodes must prove; turns TLS on [default: none, no TLS]
     #[arg(long, env = "MAYFLY_SCYLLA_CA", value_name = "FILE")]
     pub scylla_ca: Option<PathBuf>,
     /// How far a majority reaches: over all datacenters, or only over --scylla-datacenter
