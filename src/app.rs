@@ -75,13 +75,13 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let all = crate::domain::username::ShardId::all().collect::<Vec<_>>();
-    let epoch = runtime.block_on(stores.claims.claim(&all))?;
+    let epochs = runtime.block_on(stores.claims.claim(&all))?;
     let recovered = recover::recover_all(&stores.journal, settings.workers, &usage)?;
     metrics.unread.set(recovered.unread as i64);
     metrics.recovery_seconds.set(recovered.took.as_secs_f64());
     metrics.torn_tails.inc_by(stores.journal.torn_tails());
     tracing::info!(
-        epoch = epoch.0,
+        epoch = epochs.iter().map(|epoch| epoch.0).max(),
         unread = recovered.unread,
         took_ms = recovered.took.as_millis() as u64,
         "recovered the journal"

@@ -11,8 +11,6 @@ pub mod domain;
 
 pub mod shard;
 
-pub mod node;
-
 pub mod store;
 
 pub mod http;

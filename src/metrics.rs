@@ -20,8 +20,20 @@ const DURATION_BUCKETS_SECONDS: [f64; 12] = [
 
 /// What metrics count or measure: each has one of these words in its name.
 const UNITS: [&str; 14] = [
-    "seconds", "bytes", "messages", "requests", "keys", "errors", "tails", "steps", "members",
-    "shards", "moves", "claims", "calls", "violations",
+    "seconds",
+    "bytes",
+    "messages",
+    "requests",
+    "keys",
+    "errors",
+    "tails",
+    "steps",
+    "members",
+    "shards",
+    "moves",
+    "claims",
+    "calls",
+    "violations",
 ];
 
 /// Handles of all metrics, resolved once.

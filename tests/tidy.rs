@@ -39,7 +39,7 @@ const TOP_LEVEL: &[&str] = &[
 /// Each room of `src/` with the rooms it may import.
 const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("store", &["domain"]),
+    ("store", &["domain", "config"]),
     ("shard", &["domain", "store", "metrics"]),
     ("service", &["domain", "store", "shard"]),
     ("http", &["domain", "store", "shard", "service", "metrics"]),
@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "domain", "store", "shard", "service", "http", "config", "metrics",
         ],
     ),
-    ("cli", &["config", "telemetry"]),
+    ("cli", &["config", "telemetry", "store"]),
     ("main", &["cli", "app"]),
     ("config", &["domain"]),
     ("metrics", &[]),

@@ -57,12 +57,18 @@ impl ClusterMetrics {
             "How far the clocks of the others are ahead of this node's, by their median.",
         );
         ClusterMetrics {
-            members: gauge("mayfly_cluster_members", "Live members in this node's view."),
+            members: gauge(
+                "mayfly_cluster_members",
+                "Live members in this node's view.",
+            ),
             suspects: gauge(
                 "mayfly_cluster_suspected_members",
                 "Members of the view that this node takes for dead.",
             ),
-            owned: gauge("mayfly_cluster_owned_shards", "Shards that this node serves."),
+            owned: gauge(
+                "mayfly_cluster_owned_shards",
+                "Shards that this node serves.",
+            ),
             unowned: gauge(
                 "mayfly_cluster_unowned_shards",
                 "Shards that no live member owns, as this node sees it.",

@@ -167,7 +167,7 @@ impl<J: Journal> ShardHost<J> {
                 usage: &self.seat.usage,
                 group: &mut stage.group,
                 batch,
-                position: self.seat.journal.position(),
+                position: self.seat.journal.position(shard.id),
                 tally: &mut tally,
             },
         );
@@ -253,7 +253,7 @@ impl<J: Journal> ShardHost<J> {
         self.held.give_up(self.seat.request_timeout);
         let part = self.upkeep_part;
         self.upkeep_part = (part + 1) % UPKEEP_PARTS;
-        let (now, position) = (self.seat.clock.now(), self.seat.journal.position());
+        let now = self.seat.clock.now();
         let (mut flush, mut last_batch, mut bases) = (Vec::new(), 0, Vec::new());
         for place in (part..self.shards.len()).step_by(UPKEEP_PARTS) {
             let hosted = &mut self.shards[place];
@@ -262,7 +262,8 @@ impl<J: Journal> ShardHost<J> {
             }
             let shard = &mut hosted.shard;
             shard.forget_keys(now, &self.seat.usage);
-            bases.push((shard.id, shard.base().unwrap_or(position)));
+            let end = || self.seat.journal.position(shard.id);
+            bases.push((shard.id, shard.base().unwrap_or_else(end)));
             if !hosted.is_flushing
                 && let Some(endings) = shard.flush()
             {

@@ -6,6 +6,7 @@ use super::super::spread::Spread;
 use super::super::turn::Tally;
 use super::super::usage::Usage;
 use super::*;
+use crate::domain::key::KeyKind;
 use crate::domain::limits::Limits;
 use crate::store::group::{Group, HighWater, records};
 use crate::store::journal::Position;

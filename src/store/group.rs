@@ -131,6 +131,20 @@ impl<'a> Record<'a> {
     pub fn event(&self) -> Result<Event<'a>, UnknownEvent> {
         Event::decode(self.event)
     }
+
+    /// How many bytes the record takes in a group.
+    pub fn bytes(&self) -> usize {
+        RECORD_OVERHEAD_BYTES + self.event.len()
+    }
+
+    /// Appends the record as it stands in a group.
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        let length = (self.bytes() - LENGTH_BYTES) as u32;
+        buffer.extend_from_slice(&length.to_le_bytes());
+        buffer.extend_from_slice(&self.shard.0.to_le_bytes());
+        buffer.extend_from_slice(&self.at.0.to_le_bytes());
+        buffer.extend_from_slice(self.event);
+    }
 }
 
 /// Reads the records of a group, in order; `None` in the iteration means bytes that are no record

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::archive_days::{Days, Kind, archive_error};
-use super::archive_row::{self, row_key};
+use super::archive_key::{self, row_key};
 use super::{create_directory, locked};
 use crate::domain::event::TakenRange;
 use crate::domain::id::MessageId;
@@ -17,6 +17,7 @@ use crate::domain::time::UnixMs;
 use crate::domain::username::ShardId;
 use crate::store::StoreError;
 use crate::store::archive::{Archive, ArchiveKey};
+use crate::store::archive_row;
 
 /// Days that the index is kept longer than the rows: at least the longest life of a message.
 const INDEX_DAYS_MORE: u32 = 60;
@@ -65,7 +66,7 @@ impl LocalArchive {
         for day in rows.chunk_by(|(a, _), (b, _)| created_day(a) == created_day(b)) {
             let keyspace = self.days.get_or_make(Kind::Ids, created_day(&day[0].0))?;
             keyspace.ingest(day.iter().map(|(key, ended)| {
-                let value = archive_row::index_value(ended);
+                let value = archive_key::index_value(ended);
                 (key.id.to_bytes().into(), value.into())
             }))?;
         }
@@ -80,7 +81,7 @@ impl LocalArchive {
         let Some(value) = found else {
             return Ok(None);
         };
-        let place = archive_row::indexed_key(id, &value).map_err(archive_error)?;
+        let place = archive_key::indexed_key(id, &value).map_err(archive_error)?;
         let Some(rows) = self.days.get(Kind::Rows, place.ended_at.day()) else {
             return Ok(None);
         };
@@ -177,5 +178,5 @@ fn created_day(key: &ArchiveKey) -> u32 {
 }
 
 fn read(key: &[u8], value: &[u8]) -> Result<Ended, StoreError> {
-    archive_row::read_row(key, value).map_err(archive_error)
+    archive_key::read_row(key, value).map_err(archive_error)
 }

@@ -253,7 +253,7 @@ impl Journal for LocalJournal {
         Ok(Appended::default())
     }
 
-    fn position(&self) -> Position {
+    fn position(&self, _shard: ShardId) -> Position {
         Position(self.upkeep.active())
     }
 

@@ -31,7 +31,7 @@ pub mod journal;
 
 mod replay;
 
-mod archive_row;
+mod archive_key;
 
 mod archive_days;
 

@@ -1,23 +1,13 @@
-//! The bytes of the archive: keys and values of rows and of the index (see `docs/FORMAT.md`).
+//! The keys of the archive's rows, and its index (see `docs/FORMAT.md`).
 
 use crate::domain::id::MessageId;
-use crate::domain::message::{Attributes, Content, End, Ended};
+use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
-use crate::domain::username::Username;
 use crate::store::archive::ArchiveKey;
+use crate::store::archive_row::{UnknownRow, read_value};
 
 /// Length of a row's key: `ended_at` u64, shard u16, id 16, all big-endian.
 pub(super) const ROW_KEY_BYTES: usize = 26;
-
-/// The first byte of a row's value.
-const ROW_VERSION: u8 = 1;
-
-/// What is in the archive does not read as this version writes it.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}; restore the archive from a copy, or start a newer mayfly")]
-pub(super) struct UnknownRow {
-    what: &'static str,
-}
 
 /// The key of a row; keys sort as [`ArchiveKey`] does.
 pub(super) fn row_key(key: ArchiveKey) -> [u8; ROW_KEY_BYTES] {
@@ -28,19 +18,6 @@ pub(super) fn row_key(key: ArchiveKey) -> [u8; ROW_KEY_BYTES] {
     bytes
 }
 
-/// The value of a row: version, end, username, text, attributes.
-pub(super) fn row_value(ended: &Ended) -> Vec<u8> {
-    let row = (
-        ROW_VERSION,
-        ended.end,
-        ended.username.as_str(),
-        ended.content.text(),
-        ended.content.attributes(),
-    );
-    postcard::to_extend(&row, Vec::with_capacity(ended.content.bytes() + 64))
-        .expect("a vector takes every byte and the format takes every row")
-}
-
 /// The message in a row.
 ///
 /// # Errors
@@ -49,25 +26,11 @@ pub(super) fn read_row(key: &[u8], value: &[u8]) -> Result<Ended, UnknownRow> {
     const BAD_KEY: UnknownRow = UnknownRow {
         what: "the key of a row does not read",
     };
-    const BAD_VALUE: UnknownRow = UnknownRow {
-        what: "a row does not read",
-    };
     let (ended_at, rest) = key.split_first_chunk::<8>().ok_or(BAD_KEY)?;
     let (_, id) = rest.split_first_chunk::<2>().ok_or(BAD_KEY)?;
     let id: [u8; 16] = id.try_into().map_err(|_| BAD_KEY)?;
-    type Row<'a> = (u8, End, &'a str, &'a str, Attributes);
-    let (version, end, username, text, attributes): Row<'_> =
-        postcard::from_bytes(value).map_err(|_| BAD_VALUE)?;
-    if version != ROW_VERSION {
-        return Err(BAD_VALUE);
-    }
-    Ok(Ended {
-        id: MessageId::from(id),
-        username: Username::from_stored(username),
-        content: Content::new(text, attributes),
-        ended_at: UnixMs(u64::from_be_bytes(*ended_at)),
-        end,
-    })
+    let ended_at = UnixMs(u64::from_be_bytes(*ended_at));
+    read_value(MessageId::from(id), ended_at, value)
 }
 
 /// The value in the index: milliseconds from the id's creation to the end, which may be negative
