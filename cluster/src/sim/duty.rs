@@ -42,7 +42,7 @@ impl Node {
             let monotonic_ms = self.now_us / 1000;
             self.wall = CheckedWall::checked(self.raw_wall_ms(), monotonic_ms);
         }
-        let hears = self.now_us / TICK_US % HEARING_TICKS == 0;
+        let hears = (self.now_us / TICK_US).is_multiple_of(HEARING_TICKS);
         for shard in (0..SHARDS).map(Shard) {
             if let Some(epoch) = self.heard(shard).filter(|_| hears) {
                 self.inputs.push_back((shard, Input::Seen(epoch)));
