@@ -85,6 +85,8 @@ impl Node {
                 let pending = self.pending.get_mut(&op);
                 if let Some(pending) = pending.filter(|p| p.call.tries == tries) {
                     pending.refused();
+                    let shard = shard_of(&pending.call.ask);
+                    self.learn_route(shard);
                 }
             }
             Message::Offered(shard, offer, memory, source) => {

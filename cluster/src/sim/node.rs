@@ -55,6 +55,8 @@ pub(super) struct Node {
     pub(super) pending: BTreeMap<OpId, Pending>,
     pub(super) inputs: VecDeque<(Shard, Input<Frame>)>,
     pub(super) view: View,
+    /// Where calls go, as far as this node has heard.
+    pub(super) routes: BTreeMap<Shard, Generation>,
     pub(super) is_fit: bool,
     pub(super) wall: CheckedWall,
     pub(super) damaged: BTreeSet<Shard>,
@@ -84,6 +86,7 @@ impl Node {
             pending: BTreeMap::new(),
             inputs: VecDeque::new(),
             view: View::new(),
+            routes: BTreeMap::new(),
             is_fit: false,
             wall: CheckedWall::checked(0, 0),
             damaged: BTreeSet::new(),
