@@ -4,7 +4,7 @@
 
 use super::host::KEY_BIT;
 use super::model::{Ask, Call, How, OpId, Reply, Status};
-use super::node::{SHARDS, shard_of};
+use super::node::SHARDS;
 use super::world::{END_US, Event, HEALED_US, World};
 
 const USERS: u64 = 6;
@@ -31,6 +31,11 @@ impl World {
                 self.posted.push(id);
                 let ttl_ms = [300, 1_500, 5_000, 60_000][self.chance.below(4) as usize];
                 let ttl_ms = ttl_ms + self.chance.below(ttl_ms);
+                if ttl_ms < 1_000 {
+                    // Somebody looks just when it expires.
+                    let after_us = ttl_ms * 1000 + self.chance.below(300_000);
+                    self.after(after_us - 150_000, Event::Look(id));
+                }
                 Ask::Post { id, user, ttl_ms }
             }
             4..7 => Ask::Take { user },
@@ -101,10 +106,13 @@ impl World {
         {
             self.answers += 1;
             let (call, begun_us) = (&attempt.call, attempt.begun_us);
-            let shard = shard_of(&call.ask);
+            let expired = match (reply, &call.ask) {
+                (Reply::Found(Status::Ended(How::Expired)), Ask::Find { id }) => Some(*id),
+                _ => None,
+            };
             self.history.answered(call, begun_us, reply, now_us);
-            if *reply == Reply::Found(Status::Ended(How::Expired)) {
-                self.expiry_seen(shard);
+            if let Some(id) = expired {
+                self.expiry_seen(id);
             }
         }
     }

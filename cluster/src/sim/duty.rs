@@ -42,8 +42,9 @@ impl Node {
             let monotonic_ms = self.now_us / 1000;
             self.wall = CheckedWall::checked(self.raw_wall_ms(), monotonic_ms);
         }
-        let hears = self.now_us / TICK_US % HEARING_TICKS == 0;
+        let hears = (self.now_us / TICK_US).is_multiple_of(HEARING_TICKS);
         for shard in (0..SHARDS).map(Shard) {
+            self.learn_route(shard);
             if let Some(epoch) = self.heard(shard).filter(|_| hears) {
                 self.inputs.push_back((shard, Input::Seen(epoch)));
                 self.pump();
@@ -85,6 +86,13 @@ impl Node {
     fn owner(&self, shard: Shard) -> Option<Generation> {
         let store = self.store.borrow();
         store.claims.get(&shard).map(|row| row.owner)
+    }
+
+    /// Notes who owns the shard; until the next time calls go there.
+    pub(super) fn learn_route(&mut self, shard: Shard) {
+        if let Some(owner) = self.owner(shard) {
+            self.routes.insert(shard, owner);
+        }
     }
 
     /// The member that should own the shard.
@@ -169,9 +177,15 @@ impl Node {
             let is_final = self.has(PlantedBug::MissWithoutOwner);
             self.find(call.clone(), me, is_final);
         }
-        match self.owner(shard_of(&call.ask)) {
-            Some(owner) if owner == me => self.decide(call, me),
-            Some(owner) => self.out.push(Out::Peer(owner, Message::Forward(call, me))),
+        let shard = shard_of(&call.ask);
+        let is_served_here = self.hosts.get(&shard).is_some_and(|h| h.serves.is_some());
+        match self.routes.get(&shard) {
+            _ if is_served_here => self.decide(call, me),
+            Some(owner) if *owner == me => {}
+            Some(owner) => {
+                let forward = Message::Forward(call, me);
+                self.out.push(Out::Peer(*owner, forward));
+            }
             None => {}
         }
     }

@@ -3,7 +3,8 @@
 //! It owns no choice: which fault comes when is in `faults`.
 
 use super::faults::{Accident, Fault, Road, Trap, Window};
-use super::node::{Node, SHARDS};
+use super::model::{Ask, Id};
+use super::node::{Node, SHARDS, shard_of};
 use super::store::{Request, Weather};
 use super::world::{Event, World};
 use crate::shard::Shard;
@@ -82,11 +83,16 @@ impl World {
     }
 
     /// A client was told that a message expired: another node may claim its shard now.
-    pub(super) fn expiry_seen(&mut self, shard: Shard) {
+    pub(super) fn expiry_seen(&mut self, id: Id) {
+        let shard = shard_of(&Ask::Find { id });
         if self.trap.is_some_and(|trap| trap.window == Window::Expiry) {
             self.trap = None;
             for index in 0..self.slots.len() {
                 self.after(1, Event::Suspect(index, shard));
+            }
+            for _ in 0..4 {
+                let after_us = self.chance.between(20_000, 200_000);
+                self.after(after_us, Event::Look(id));
             }
         }
     }

@@ -18,11 +18,19 @@ mod store;
 
 mod host;
 
+mod exchange;
+
 mod node;
+
+mod calls;
+
+mod outcome;
 
 mod duty;
 
 mod planted;
+
+mod spoiled;
 
 mod world;
 

@@ -11,79 +11,19 @@ use uuid::Uuid;
 
 use super::bug::PlantedBug;
 use super::duty::View;
-use super::host::{Handing, Host, Now, Said, Say};
-use super::model::{Ask, Call, Frame, Id, Memory, OpId, Reply, Row, Status};
-use super::store::{Answer, FRAMES_PER_SEGMENT, Request, Store};
+pub(super) use super::exchange::{About, Asked, Fact, Message, Out};
+use super::host::{Host, Now, Said, Say};
+use super::model::{Ask, Call, Frame, Id, Memory, OpId, Reply, Row};
+use super::store::{FRAMES_PER_SEGMENT, Request, Store};
 use crate::member::Generation;
 use crate::ownership::claim::Claimant;
-use crate::ownership::gate::{Gate, Verdict};
-use crate::ownership::recovery::Stored;
-use crate::ownership::tenure::{Effect, End, Input, NoAnswer, Offer, Tenure};
+use crate::ownership::gate::Gate;
+use crate::ownership::tenure::{Effect, End, Input, Offer, Tenure};
 use crate::ownership::time::CheckedWall;
 use crate::shard::{Epoch, Shard};
 
 /// Shards of the simulated cluster.
 pub(super) const SHARDS: u16 = 3;
-
-/// What a node does to the world.
-pub(super) enum Out {
-    Store(u64, Request),
-    Peer(Generation, Message),
-    Client(OpId, Reply),
-    Fact(Fact),
-}
-
-/// What the checker is told besides the answers.
-pub(super) enum Fact {
-    /// A tenure found its journal damaged.
-    Damaged(Shard),
-    /// An archive row is written.
-    Flushed(Id, Row),
-    /// Something that rests on so many frames of an epoch leaves the node.
-    Released(Shard, Epoch, u64),
-    /// A frame is older than the one before.
-    WentBack(Shard),
-}
-
-#[derive(Clone)]
-pub(super) enum Message {
-    Forward(Call, Generation),
-    /// The answer to a call, and whether that was a repeat.
-    Answered(OpId, Reply, bool),
-    /// Nothing was done by this try of the call.
-    NotOwner(OpId, u32),
-    Offered(Shard, Offer, Rc<Memory>, Generation),
-    TakenOver(Shard, Epoch),
-}
-
-/// What a request to the store was for.
-#[derive(Clone)]
-pub(super) enum About {
-    Row,
-    Swap,
-    Fence(Generation),
-    Segment {
-        epoch: Epoch,
-        from: u64,
-    },
-    Frame,
-    /// Only for planted bugs.
-    EarlyFence(u64),
-    EarlyFrame(Request),
-}
-
-#[derive(Clone)]
-pub(super) enum Asked {
-    Host(Shard, u64, About),
-    Gate,
-    Flush(Shard, u64, Vec<(Id, Row)>),
-    Delete(Request),
-    /// A look-up: who asked, and whether a miss is an answer.
-    Find(Call, Generation, bool),
-    /// Only for planted bugs: a look-up that asks the archive first.
-    FindFirst(Call, Generation),
-    Nothing,
-}
 
 /// A call of a client that waits here for its answer.
 pub(super) struct Pending {
@@ -97,7 +37,7 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Nothing was done by the last try.
-    fn refused(&mut self) {
+    pub(super) fn refused(&mut self) {
         self.tried_us = 0;
         self.is_in_doubt = false;
     }
@@ -115,10 +55,12 @@ pub(super) struct Node {
     pub(super) pending: BTreeMap<OpId, Pending>,
     pub(super) inputs: VecDeque<(Shard, Input<Frame>)>,
     pub(super) view: View,
+    /// Where calls go, as far as this node has heard.
+    pub(super) routes: BTreeMap<Shard, Generation>,
     pub(super) is_fit: bool,
     pub(super) wall: CheckedWall,
     pub(super) damaged: BTreeSet<Shard>,
-    asked: BTreeMap<u64, Asked>,
+    pub(super) asked: BTreeMap<u64, Asked>,
     numbers: u64,
 }
 
@@ -144,6 +86,7 @@ impl Node {
             pending: BTreeMap::new(),
             inputs: VecDeque::new(),
             view: View::new(),
+            routes: BTreeMap::new(),
             is_fit: false,
             wall: CheckedWall::checked(0, 0),
             damaged: BTreeSet::new(),
@@ -204,7 +147,7 @@ impl Node {
         self.host(shard, tenure, Memory::default(), effects);
     }
 
-    fn host(
+    pub(super) fn host(
         &mut self,
         shard: Shard,
         tenure: Tenure<Frame>,
@@ -245,7 +188,7 @@ impl Node {
         }
     }
 
-    fn effects(&mut self, shard: Shard, effects: Vec<Effect<Frame>>) {
+    pub(super) fn effects(&mut self, shard: Shard, effects: Vec<Effect<Frame>>) {
         for effect in effects {
             if let Some(effect) = self.plant(shard, effect) {
                 self.effect(shard, effect);
@@ -377,22 +320,6 @@ impl Node {
         self.ask(Asked::Flush(shard, serial, rows), request);
     }
 
-    /// Looks a message up in the archive.
-    pub(super) fn find(&mut self, call: Call, to: Generation, is_final: bool) {
-        let Ask::Find { id } = call.ask else { return };
-        let request = Request::ReadArchive(id);
-        self.ask(Asked::Find(call, to, is_final), request);
-    }
-
-    pub(super) fn reply(&mut self, call: &Call, to: Generation, reply: Reply) {
-        let answered = Message::Answered(call.op, reply, call.is_repeat);
-        if to == self.me.node {
-            self.told(answered);
-        } else {
-            self.out.push(Out::Peer(to, answered));
-        }
-    }
-
     fn offer(&mut self, shard: Shard, offer: Offer) {
         if let Some(host) = self.hosts.get_mut(&shard)
             && let Some(handing) = &mut host.handing
@@ -422,206 +349,6 @@ impl Node {
                     self.reply(&call, to, Reply::Refused);
                 }
             }
-        }
-    }
-
-    fn refuse(&mut self, call: &Call, to: Generation) {
-        let not_owner = Message::NotOwner(call.op, call.tries);
-        if to != self.me.node {
-            self.out.push(Out::Peer(to, not_owner));
-        } else {
-            self.told(not_owner);
-        }
-    }
-
-    /// Lets the owner decide, if that is this node.
-    pub(super) fn decide(&mut self, call: Call, from: Generation) {
-        let (shard, now) = (shard_of(&call.ask), self.now());
-        let Some(host) = self.hosts.get_mut(&shard).filter(|h| h.serves.is_some()) else {
-            return self.refuse(&call, from);
-        };
-        if host.handing.is_some() {
-            host.waiting.push((call, from));
-            return;
-        }
-        if self.bug == Some(PlantedBug::ArchiveBeforeOwner)
-            && let Ask::Find { id } = call.ask
-        {
-            let request = Request::ReadArchive(id);
-            return self.ask(Asked::FindFirst(call, from), request);
-        }
-        let reply = host.decide(&call, now);
-        let to = from;
-        self.say(shard, Say::Reply { call, to, reply });
-    }
-
-    pub(super) fn say(&mut self, shard: Shard, say: Say) {
-        if self.says_ungated(shard, &say) {
-            return;
-        }
-        if let Some(host) = self.hosts.get_mut(&shard) {
-            if let Some(input) = host.say(say) {
-                self.feed(shard, input);
-            }
-            self.submit(shard);
-        }
-    }
-
-    /// A client's request.
-    pub(super) fn request(&mut self, call: Call, client_op: OpId) {
-        let op = call.op;
-        let pending = Pending {
-            call,
-            client_op,
-            tried_us: 0,
-            is_in_doubt: false,
-            deadline_us: self.now_us + 2_000_000,
-        };
-        self.pending.insert(op, pending);
-        self.try_call(op);
-        self.pump();
-    }
-
-    /// A message of a peer.
-    pub(super) fn told(&mut self, message: Message) {
-        match message {
-            Message::Forward(call, from) => self.decide(call, from),
-            Message::Answered(op, reply, is_repeat) => {
-                let is_repeated = self.pending.get(&op).is_some_and(|p| p.call.is_repeat);
-                if is_repeated && !is_repeat && reply == Reply::Took(Vec::new()) {
-                    // No event holds it, so the repeat may be answered otherwise.
-                } else if let Some(pending) = self.pending.remove(&op) {
-                    self.out.push(Out::Client(pending.client_op, reply));
-                }
-            }
-            Message::NotOwner(op, tries) => {
-                let pending = self.pending.get_mut(&op);
-                if let Some(pending) = pending.filter(|p| p.call.tries == tries) {
-                    pending.refused();
-                }
-            }
-            Message::Offered(shard, offer, memory, source) => {
-                self.take_over(shard, &offer, &memory, source);
-            }
-            Message::TakenOver(shard, epoch) => {
-                self.inputs.push_back((shard, Input::Seen(epoch)));
-            }
-        }
-    }
-
-    fn take_over(&mut self, shard: Shard, offer: &Offer, memory: &Memory, source: Generation) {
-        if self.hosts.contains_key(&shard) || !self.is_fit {
-            return;
-        }
-        let (claim, mut effects) = (self.uuid(), Vec::new());
-        let me = self.me.clone();
-        let tenure = Tenure::take_over(me, claim, offer, FRAMES_PER_SEGMENT, &mut effects);
-        self.host(shard, tenure, memory.clone(), Vec::new());
-        if let Some(host) = self.hosts.get_mut(&shard) {
-            host.source = Some(source);
-        }
-        self.effects(shard, effects);
-    }
-
-    /// An answer of the store.
-    pub(super) fn answered(&mut self, ticket: u64, answer: Answer) {
-        match (self.asked.remove(&ticket), answer) {
-            (Some(Asked::Host(shard, serial, about)), answer) => {
-                if self.hosts.get(&shard).is_some_and(|h| h.serial == serial) {
-                    self.host_answered(shard, about, answer);
-                }
-            }
-            (Some(Asked::Gate), answer) => self.gate_answered(&answer),
-            (Some(Asked::Flush(shard, serial, rows)), Answer::Nothing) => {
-                if self.hosts.get(&shard).is_some_and(|h| h.serial == serial) {
-                    self.flush(shard, serial, rows);
-                }
-            }
-            (Some(Asked::Flush(shard, serial, rows)), _) => {
-                if let Some(host) = self.hosts.get_mut(&shard).filter(|h| h.serial == serial) {
-                    host.memory
-                        .ended
-                        .retain(|id, _| !rows.iter().any(|r| r.0 == *id));
-                    host.is_flushing = false;
-                }
-            }
-            (Some(Asked::Delete(request)), Answer::Nothing) => {
-                self.ask(Asked::Delete(request.clone()), request);
-            }
-            (Some(Asked::Find(call, to, is_final)), answer) => {
-                self.found(call, to, is_final, &answer);
-            }
-            (Some(Asked::FindFirst(call, from)), answer) => self.find_second(call, from, &answer),
-            _ => {}
-        }
-    }
-
-    fn found(&mut self, call: Call, to: Generation, is_final: bool, answer: &Answer) {
-        match answer {
-            Answer::Archived(Some(row)) => {
-                let status = Status::Ended(row.how);
-                self.reply(&call, to, Reply::Found(status));
-            }
-            Answer::Archived(None) if is_final => self.reply(&call, to, Reply::Missing),
-            Answer::Nothing if is_final => self.find(call, to, is_final),
-            _ => {}
-        }
-    }
-
-    fn gate_answered(&mut self, answer: &Answer) {
-        let rows = match answer {
-            Answer::Fences(rows) => Ok(rows.as_slice()),
-            _ => Err(NoAnswer),
-        };
-        let mut verdicts = Vec::new();
-        self.gate.read(rows, &mut verdicts);
-        self.inputs
-            .extend(verdicts.into_iter().map(|verdict| match verdict {
-                Verdict::Lost { shard, epoch } => (shard, Input::Seen(epoch)),
-                Verdict::Passed {
-                    shard,
-                    epoch,
-                    through,
-                } => (shard, Input::Passed { epoch, through }),
-            }));
-    }
-
-    fn host_answered(&mut self, shard: Shard, about: About, answer: Answer) {
-        let written = match &answer {
-            Answer::Nothing => Err(NoAnswer),
-            _ => Ok(()),
-        };
-        let input = match (&about, answer) {
-            (About::Row, Answer::Row(row)) => Input::Row(Ok(row)),
-            (About::Row, _) => Input::Row(Err(NoAnswer)),
-            (About::Swap, Answer::Swapped(swap)) => Input::Swapped(Ok(swap)),
-            (About::Swap, _) => Input::Swapped(Err(NoAnswer)),
-            (About::Fence(node), _) => Input::FenceWritten(*node, written),
-            (About::Segment { .. }, Answer::Segment(frames)) => {
-                let whole = frames.into_iter().map(|(seq, f)| (seq, Stored::Whole(f)));
-                Input::SegmentRead(Ok(whole.collect()))
-            }
-            (About::Segment { .. }, _) => Input::SegmentRead(Err(NoAnswer)),
-            (About::Frame, _) => Input::FrameWritten(written),
-            (About::EarlyFence(_) | About::EarlyFrame(_), answer) => {
-                return self.spoiled_answer(shard, about, &answer);
-            }
-        };
-        if let Some(input) = self.tamper(shard, &about, input) {
-            self.inputs.push_back((shard, input));
-        }
-    }
-
-    /// Begins to hand a shard over.
-    pub(super) fn hand_over(&mut self, shard: Shard, to: Generation) {
-        let since_us = self.now_us;
-        if let Some(host) = self.hosts.get_mut(&shard) {
-            host.handing = Some(Handing {
-                to,
-                since_us,
-                is_offered: false,
-            });
-            self.inputs.push_back((shard, Input::Freeze));
         }
     }
 }

@@ -15,7 +15,7 @@ use super::clients::Attempt;
 use super::duty::{TICK_US, View};
 use super::faults::{Trap, fault};
 use super::history::History;
-use super::model::{Id, OpId};
+use super::model::{Ask, Id, OpId};
 use super::node::{Fact, Message, Node, Out};
 use super::store::{Answer, Caller, Store, StoreEvent, Weather};
 use crate::member::Generation;
@@ -58,6 +58,7 @@ pub(super) enum Event {
     Start(usize),
     Request,
     Retry(OpId),
+    Look(Id),
     Fault,
     Suspect(usize, Shard),
     Panic(usize, Shard),
@@ -190,6 +191,7 @@ impl World {
             }
             Event::Request => self.new_request(),
             Event::Retry(op) => self.retry(op),
+            Event::Look(id) => self.send_request(Ask::Find { id }, None, 0),
             Event::Fault => {
                 if self.now_us < HEALED_US {
                     let fault = fault(self.slots.len(), self.may_damage, &mut self.chance);
