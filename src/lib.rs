@@ -20,6 +20,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 
+pub mod verify;
+
 pub mod metrics;
 
 pub mod telemetry;

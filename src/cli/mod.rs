@@ -15,6 +15,7 @@ mod schema;
 mod send;
 mod serve;
 mod terminal;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ pub enum Command {
     Config(config_check::Config),
     /// Prepare ScyllaDB
     Schema(schema::Schema),
+    /// Check a recorded history: was a message lost, delivered twice, changed or made up
+    Verify(verify::Verify),
     /// The server that does nothing, which `bench --against-noop` compares with
     #[command(hide = true)]
     Noop(noop::Noop),
@@ -110,6 +113,7 @@ fn dispatch(
         Command::Healthcheck(command) => block_on(command.run()),
         Command::Config(command) => command.run(sources),
         Command::Schema(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Noop(command) => command.run(),
     }
 }

@@ -8,6 +8,7 @@ mod clients;
 mod schema;
 mod settings;
 mod stub;
+mod verify;
 
 use std::io::Write;
 use std::path::Path;

@@ -64,6 +64,7 @@ impl Answer {
 /// A connection to one port, made anew when it was closed.
 pub struct Client {
     port: u16,
+    timeout: Duration,
     connection: Option<BufReader<TcpStream>>,
     /// Connections made so far.
     pub connections: usize,
@@ -82,9 +83,15 @@ impl Client {
     pub fn new(port: u16) -> Client {
         Client {
             port,
+            timeout: SOCKET_TIMEOUT,
             connection: None,
             connections: 0,
         }
+    }
+
+    /// The same, giving up when its socket has stood still for so long.
+    pub fn with_timeout(self, timeout: Duration) -> Client {
+        Client { timeout, ..self }
     }
 
     #[track_caller]
@@ -136,7 +143,7 @@ impl Client {
             Some(connection) => connection,
             None => {
                 self.connections += 1;
-                BufReader::new(connect(self.port).map_err(Failure::NotSent)?)
+                BufReader::new(connect_within(self.port, self.timeout).map_err(Failure::NotSent)?)
             }
         };
         let request = request(self.port, method, path, headers, body);
@@ -186,10 +193,14 @@ pub fn request(
 /// # Errors
 /// Those of the operating system.
 pub fn connect(port: u16) -> io::Result<TcpStream> {
+    connect_within(port, SOCKET_TIMEOUT)
+}
+
+fn connect_within(port: u16, timeout: Duration) -> io::Result<TcpStream> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let stream = TcpStream::connect_timeout(&address, SOCKET_TIMEOUT)?;
-    stream.set_read_timeout(Some(SOCKET_TIMEOUT))?;
-    stream.set_write_timeout(Some(SOCKET_TIMEOUT))?;
+    let stream = TcpStream::connect_timeout(&address, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

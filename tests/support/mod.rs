@@ -1,5 +1,5 @@
 //! What the black-box tests share: a server that is a real process, a client that shows every byte,
-//! and the checker of histories. Knows nothing of the service's code.
+//! and the record of what clients did. Knows nothing of the service's code but the checker of histories.
 
 #![allow(dead_code, reason = "each test target uses a part of this")]
 
