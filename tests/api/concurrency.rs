@@ -1,73 +1,60 @@
 //! Many clients at once: every message goes to exactly one of them.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use mayfly::verify::history::Outcome;
+
 use crate::support::SOON;
-use crate::support::client::Client;
+use crate::support::history::{Recorder, post, take};
 use crate::support::server::Server;
 
 const READERS: usize = 64;
 const WRITERS: usize = 8;
 const MESSAGES: usize = 2_000;
 
-/// Posts from some threads and reads from many, then checks that each message came once.
-fn each_message_is_delivered_once(
-    read: impl Fn(&mut Client, usize) -> Vec<(String, String)> + Sync,
-) {
+/// Posts from some threads and reads from many, each with its limit, then checks that every message came
+/// once.
+fn each_message_is_delivered_once(limit: impl Fn(usize) -> Option<u64> + Sync) {
     let server = Server::start();
-    let left = AtomicUsize::new(MESSAGES);
-    let (posted, delivered) = thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let mut client = server.client();
-                scope.spawn(move || {
-                    let post = |number| {
-                        let text = format!("{writer} {number}");
-                        (client.post_message("alice", &text, 600), text)
+    let (recorder, left) = (Recorder::new(), AtomicUsize::new(MESSAGES));
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (mut client, recorder) = (server.client(), &recorder);
+            scope.spawn(move || {
+                for number in 0..MESSAGES / WRITERS {
+                    let call = post("alice", format!("{writer} {number}"));
+                    recorder.send(&mut client, writer as u32, None, call);
+                }
+            });
+        }
+        for reader in 0..READERS {
+            let (mut client, recorder, left, limit) = (server.client(), &recorder, &left, &limit);
+            scope.spawn(move || {
+                let (started, number) = (Instant::now(), (WRITERS + reader) as u32);
+                while left.load(Ordering::SeqCst) > 0 && started.elapsed() < SOON {
+                    let call = take("alice", limit(reader));
+                    let sent = recorder.send(&mut client, number, None, call);
+                    let Outcome::Taken { messages } = sent.outcome else {
+                        panic!("{:?}", sent.outcome);
                     };
-                    (0..MESSAGES / WRITERS).map(post).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let readers: Vec<_> = (0..READERS)
-            .map(|reader| {
-                let (mut client, left, read) = (server.client(), &left, &read);
-                scope.spawn(move || {
-                    let (started, mut mine) = (Instant::now(), Vec::new());
-                    while left.load(Ordering::SeqCst) > 0 && started.elapsed() < SOON {
-                        let messages = read(&mut client, reader);
-                        let count = messages.len();
-                        mine.extend(messages);
-                        let left = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                            Some(left.saturating_sub(count))
-                        });
-                        assert!(left.is_ok());
-                    }
-                    mine
-                })
-            })
-            .collect();
-        let posted: HashMap<_, _> = writers
-            .into_iter()
-            .flat_map(|w| w.join().unwrap())
-            .collect();
-        let delivered: Vec<_> = readers
-            .into_iter()
-            .flat_map(|r| r.join().unwrap())
-            .collect();
-        (posted, delivered)
+                    assert!(limit(reader).is_none_or(|limit| messages.len() as u64 <= limit));
+                    let count = messages.len();
+                    let left = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                        Some(left.saturating_sub(count))
+                    });
+                    assert!(left.is_ok());
+                }
+            });
+        }
     });
-    let mut seen = HashMap::new();
-    for (id, text) in &delivered {
-        assert_eq!(posted.get(id), Some(text), "a message as it was posted");
-        *seen.entry(id).or_insert(0) += 1;
-    }
-    let twice = seen.values().filter(|count| **count > 1).count();
-    assert_eq!((posted.len(), seen.len(), twice), (MESSAGES, MESSAGES, 0));
-    assert_eq!(server.client().get("/chats/alice").body, b"[]");
+    recorder.settle(&mut server.client());
+    let verdict = recorder.judge();
+    assert_eq!(
+        (verdict.acknowledged, verdict.delivered),
+        (MESSAGES, MESSAGES)
+    );
     assert_eq!(
         server.metric("mayfly_messages_delivered_total"),
         MESSAGES as i64
@@ -75,38 +62,14 @@ fn each_message_is_delivered_once(
     assert_eq!(server.metric("mayfly_messages_unread"), 0);
 }
 
-#[track_caller]
-fn messages(client: &mut Client, method: &str, path: &str) -> Vec<(String, String)> {
-    let json = client.send(method, path, &[], b"").expect(200).json();
-    let messages = json.as_array().unwrap().iter();
-    let pairs: Vec<_> = messages
-        .map(|m| {
-            (
-                m["id"].as_str().unwrap().to_owned(),
-                m["text"].as_str().unwrap().to_owned(),
-            )
-        })
-        .collect();
-    assert!(
-        pairs.is_sorted_by(|one, next| one.0 < next.0),
-        "oldest first"
-    );
-    pairs
-}
-
 #[test]
 fn of_many_readers_exactly_one_gets_each_message() {
-    each_message_is_delivered_once(|client, _| messages(client, "GET", "/chats/alice"));
+    each_message_is_delivered_once(|_| None);
 }
 
 #[test]
 fn of_many_takes_with_a_limit_exactly_one_gets_each_message() {
-    each_message_is_delivered_once(|client, reader| {
-        let limit = 1 + reader % 7;
-        let taken = messages(client, "POST", &format!("/chats/alice/take?limit={limit}"));
-        assert!(taken.len() <= limit);
-        taken
-    });
+    each_message_is_delivered_once(|reader| Some(1 + reader as u64 % 7));
 }
 
 #[test]

@@ -1,0 +1,192 @@
+//! A cluster of its own for each test: a keyspace, a `redis-server`, a secret and some nodes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::cql_server::CqlServer;
+use crate::load::Target;
+use crate::node::Node;
+use crate::redis::RedisServer;
+use crate::support::eventually;
+
+const SHARDS: usize = 256;
+
+/// Held by the test that runs.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The servers and the nodes; all end with it.
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    pub redis: RedisServer,
+    /// The server of this test alone, where it has one.
+    pub cql: Option<CqlServer>,
+    name: String,
+    scylla: String,
+    directory: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// So many nodes on the CQL server that all tests use, ready, with all shards owned.
+    pub fn start(nodes: usize) -> Cluster {
+        let server = std::env::var("CQL_URI").expect(
+            "CQL_URI names no server; run the tests by: tests/servers/with-cql cargo test --test cluster",
+        );
+        Cluster::start_on(nodes, &server, None)
+    }
+
+    /// The same on a CQL server of its own.
+    pub fn start_beside_a_store(nodes: usize) -> Cluster {
+        let cql = CqlServer::start();
+        Cluster::start_on(nodes, &cql.address(), Some(cql))
+    }
+
+    fn start_on(nodes: usize, server: &str, cql: Option<CqlServer>) -> Cluster {
+        // A test that failed has ended its processes all the same.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("t_{}", Uuid::now_v7().simple());
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("secret"), format!("secret of {name}")).unwrap();
+        let mut cluster = Cluster {
+            nodes: Vec::new(),
+            redis: RedisServer::start(),
+            cql,
+            scylla: format!("{server}/{name}"),
+            name,
+            directory,
+            _turn: turn,
+        };
+        cluster.apply_schema();
+        for _ in 0..nodes {
+            let index = cluster.add_stopped(&[&format!("--expect-members={nodes}")]);
+            cluster.nodes[index].start();
+        }
+        cluster.await_owned();
+        cluster
+    }
+
+    /// Adds a node with these arguments besides the usual ones, which does not run yet; gives its
+    /// place.
+    pub fn add_stopped(&mut self, arguments: &[&str]) -> usize {
+        self.nodes.push(self.node(arguments));
+        self.nodes.len() - 1
+    }
+
+    /// A node that does not run yet.
+    pub fn node(&self, arguments: &[&str]) -> Node {
+        let mut all = self.arguments();
+        let flag = |argument: &str| argument.split('=').next().map(str::to_owned);
+        // Given arguments replace those of the same flag.
+        all.retain(|usual| !arguments.iter().any(|given| flag(given) == flag(usual)));
+        all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        Node::new(&format!("node-{}", self.nodes.len()), &all)
+    }
+
+    /// A file of the cluster's directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Waits until every node that runs is ready and tells the same: they are the members, and own
+    /// all shards.
+    #[track_caller]
+    pub fn await_owned(&mut self) {
+        for node in self.nodes.iter_mut().filter(|node| node.runs()) {
+            node.await_ready();
+        }
+        eventually("all shards have a live owner", || {
+            self.is_owned().then_some(())
+        });
+    }
+
+    /// Waits until every node that runs owns its share of the shards.
+    #[track_caller]
+    pub fn await_spread(&self) {
+        let running = || (0..self.nodes.len()).filter(|index| self.nodes[*index].runs());
+        let share = SHARDS / running().count() / 2;
+        eventually("every node owns shards", || {
+            running()
+                .all(|index| self.shards_of(index) >= share)
+                .then_some(())
+        });
+    }
+
+    /// Waits until a node owns so many shards.
+    #[track_caller]
+    pub fn await_shards(&self, node: usize, count: usize) {
+        eventually("a node owns its number of shards", || {
+            (self.shards_of(node) == count).then_some(())
+        });
+    }
+
+    /// Where clients find each node, running or not.
+    pub fn targets(&self) -> Vec<Target> {
+        let targets = self.nodes.iter().map(|node| Target {
+            port: node.port,
+            admin_port: node.admin_port,
+        });
+        targets.collect()
+    }
+
+    /// Whether every node that runs tells that they are the members, and own all shards.
+    pub fn is_owned(&self) -> bool {
+        let running = || self.nodes.iter().filter(|node| node.runs());
+        running().all(|node| {
+            node.view()
+                .is_some_and(|view| owns_all(&view, running().count()))
+        })
+    }
+
+    /// How many shards a node owns, as it tells itself.
+    pub fn shards_of(&self, node: usize) -> usize {
+        let view = self.nodes[node].view().unwrap();
+        let owners = view["owners"].as_array().unwrap().iter();
+        owners
+            .filter(|owner| owner["generation"] == view["generation"])
+            .count()
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        vec![
+            format!("--redis={}", self.redis.url()),
+            format!("--scylla={}", self.scylla),
+            String::from("--scylla-replication=1"),
+            format!("--cluster-name={}", self.name),
+            format!("--cluster-secret-file={}", self.file("secret").display()),
+        ]
+    }
+
+    fn apply_schema(&self) {
+        let run = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+            .args(["schema", "apply", "--scylla-replication=1"])
+            .arg(format!("--scylla={}", self.scylla))
+            .arg(format!("--cluster-name={}", self.name))
+            .current_dir(self.directory.path())
+            .output();
+        let run = run.unwrap();
+        assert!(
+            run.status.success(),
+            "{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+    }
+}
+
+fn owns_all(view: &Value, members: usize) -> bool {
+    let (Some(rows), Some(owners)) = (view["members"].as_array(), view["owners"].as_array()) else {
+        return false;
+    };
+    let lives = |owner: &Value| {
+        let generation = &owner["generation"];
+        rows.iter()
+            .any(|member| member["generation"] == *generation)
+    };
+    let all = view["shards"].as_u64() == Some(owners.len() as u64);
+    rows.len() == members && all && owners.iter().all(lives)
+}

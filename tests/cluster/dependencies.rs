@@ -1,0 +1,125 @@
+//! Redis and the store away for a while, under load.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mayfly::verify::history::Outcome;
+
+use crate::cluster::Cluster;
+use crate::load::during;
+use crate::support::SOON;
+use crate::support::eventually;
+use crate::support::history::{Recorder, post};
+
+const CALM: Duration = Duration::from_secs(2);
+
+/// Longer than a lease in Redis lasts.
+const LONG: Duration = Duration::from_secs(9);
+
+#[test]
+fn redis_stopped_wiped_and_started_again_costs_no_failed_request() {
+    let mut cluster = Cluster::start(3);
+    let (recorder, targets) = (Recorder::new(), cluster.targets());
+    let met = during(&recorder, targets, || {
+        thread::sleep(CALM);
+        cluster.redis.command("flushall");
+        thread::sleep(CALM);
+        cluster.redis.kill();
+        thread::sleep(LONG);
+        // It comes back empty.
+        cluster.redis.restart();
+        cluster.await_owned();
+        thread::sleep(CALM);
+        cluster.redis.pause();
+        thread::sleep(LONG);
+        cluster.redis.resume();
+        cluster.await_owned();
+    });
+    recorder.settle(&mut cluster.nodes[0].client());
+    recorder.judge();
+    let failed: Vec<_> = met.failed.iter().take(10).collect();
+    assert!(
+        failed.is_empty(),
+        "{} requests failed: {failed:#?}",
+        met.failed.len()
+    );
+}
+
+#[test]
+fn without_redis_a_killed_node_is_replaced_by_the_word_of_two_peers() {
+    let mut cluster = Cluster::start(3);
+    let (recorder, targets) = (Recorder::new(), cluster.targets());
+    during(&recorder, targets, || {
+        thread::sleep(CALM);
+        cluster.redis.kill();
+        thread::sleep(LONG);
+        cluster.nodes[0].kill();
+        eventually("every user is served again", || {
+            let mut client = cluster.nodes[1].client();
+            let served = |user| client.get(&format!("/chats/other{user}")).status == 200;
+            (0..50).all(served).then_some(())
+        });
+        cluster.redis.restart();
+        cluster.await_owned();
+    });
+    recorder.settle(&mut cluster.nodes[1].client());
+    recorder.judge();
+}
+
+#[test]
+fn while_the_store_hangs_writes_are_refused_fast_and_afterwards_the_service_goes_on() {
+    /// How long an owner may take to find out, and to refuse from then on.
+    const FOUND_OUT: Duration = Duration::from_millis(1_500);
+    const FAST: Duration = Duration::from_secs(1);
+    let mut cluster = Cluster::start_beside_a_store(3);
+    let (recorder, targets) = (Recorder::new(), cluster.targets());
+    during(&recorder, targets, || {
+        thread::sleep(CALM);
+        let store = cluster.cql.as_ref().unwrap();
+        store.pause();
+        let paused = Instant::now();
+        thread::sleep(FOUND_OUT);
+        let mut refused = Vec::new();
+        while paused.elapsed() < Duration::from_secs(3) {
+            let began = Instant::now();
+            let mut client = cluster.nodes[0].client();
+            let call = post("refused", format!("at {:?}", paused.elapsed()));
+            let sent = recorder.send(&mut client, 1_000, None, call);
+            refused.push((sent.outcome, began.elapsed()));
+            thread::sleep(Duration::from_millis(50));
+        }
+        store.resume();
+        let resumed = Instant::now();
+        let fast = |(outcome, took): &(Outcome, Duration)| {
+            *outcome == Outcome::Refused { status: 503 } && *took < FAST
+        };
+        assert!(refused.iter().all(fast), "{refused:?}");
+        cluster.await_owned();
+        eventually("a post is accepted", || {
+            let call = post("again", format!("after {:?}", resumed.elapsed()));
+            let sent = recorder.send(&mut cluster.nodes[0].client(), 1_000, None, call);
+            matches!(sent.outcome, Outcome::Posted { .. }).then_some(())
+        });
+        println!("accepted again {:?} after the store", resumed.elapsed());
+        assert!(resumed.elapsed() < SOON);
+        thread::sleep(CALM);
+    });
+    recorder.settle(&mut cluster.nodes[0].client());
+    recorder.judge();
+}
+
+#[test]
+fn a_store_that_dies_and_comes_back_has_kept_everything_acknowledged() {
+    let mut cluster = Cluster::start_beside_a_store(3);
+    let (recorder, targets) = (Recorder::new(), cluster.targets());
+    during(&recorder, targets, || {
+        thread::sleep(CALM);
+        let store = cluster.cql.as_mut().unwrap();
+        store.kill();
+        store.start_again();
+        cluster.await_owned();
+        thread::sleep(CALM);
+    });
+    recorder.settle(&mut cluster.nodes[0].client());
+    recorder.judge();
+}

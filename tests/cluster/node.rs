@@ -1,0 +1,181 @@
+//! One node as a process: started, paused, ended in every way, and started again at its addresses.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::client::Client;
+use crate::support::server::{command, free_port};
+use crate::support::{LOOK_EVERY, eventually};
+
+/// A probe that takes longer says no, as that of an orchestrator does.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A node with its addresses, whether it runs or not.
+pub struct Node {
+    pub name: String,
+    pub port: u16,
+    pub admin_port: u16,
+    pub peer_port: u16,
+    arguments: Vec<String>,
+    directory: TempDir,
+    process: Option<Child>,
+}
+
+impl Node {
+    /// A node that does not run yet, with these arguments besides its addresses and its name.
+    pub fn new(name: &str, arguments: &[String]) -> Node {
+        Node {
+            name: name.to_owned(),
+            port: free_port(),
+            admin_port: free_port(),
+            peer_port: free_port(),
+            arguments: arguments.to_vec(),
+            directory: TempDir::new().unwrap(),
+            process: None,
+        }
+    }
+
+    /// Starts the process; it is not ready yet.
+    pub fn start(&mut self) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let arguments = self.all_arguments();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let directory = self.directory.path();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(directory.join("log"));
+        let child = command(directory, &arguments, log.unwrap()).spawn();
+        self.process = Some(child.unwrap());
+    }
+
+    /// All arguments of `mayfly serve`.
+    pub fn all_arguments(&self) -> Vec<String> {
+        let mut all = vec![
+            format!("--listen=127.0.0.1:{}", self.port),
+            format!("--admin-listen=127.0.0.1:{}", self.admin_port),
+            format!("--peer-listen=127.0.0.1:{}", self.peer_port),
+            format!("--advertise={}", self.address()),
+            format!("--node={}", self.name),
+        ];
+        all.extend(self.arguments.iter().cloned());
+        all
+    }
+
+    /// What peers call it, and the header `Mayfly-Owner` of what it served.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.peer_port)
+    }
+
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.port)
+    }
+
+    pub fn admin(&self) -> Client {
+        Client::new(self.admin_port)
+    }
+
+    /// Whether a probe of readiness says yes.
+    pub fn is_ready(&self) -> bool {
+        let mut client = Client::new(self.admin_port).with_timeout(PROBE_TIMEOUT);
+        let answer = client.try_send("GET", "/readyz", &[], b"");
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// What it tells of the cluster; nothing when it does not answer.
+    pub fn view(&self) -> Option<Value> {
+        let mut client = Client::new(self.admin_port).with_timeout(PROBE_TIMEOUT);
+        let answer = client.try_send("GET", "/cluster", &[], b"").ok()?;
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    /// # Panics
+    /// When the process ends, or is not ready soon.
+    #[track_caller]
+    pub fn await_ready(&mut self) {
+        eventually("a node is ready", || {
+            let process = self.process.as_mut().unwrap();
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "{} ended: {}", self.name, self.log());
+            self.is_ready().then_some(())
+        });
+    }
+
+    /// Ends the process without warning.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Lets the process hang; its connections stay open.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Asks the process to end, as an orchestrator does.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// # Panics
+    /// When the process has not ended within `within`.
+    #[track_caller]
+    pub fn await_exit(&mut self, within: Duration) -> ExitStatus {
+        let started = Instant::now();
+        let mut process = self.process.take().unwrap();
+        loop {
+            if let Some(status) = process.try_wait().unwrap() {
+                return status;
+            }
+            if started.elapsed() > within {
+                process.kill().unwrap();
+                process.wait().unwrap();
+                panic!("{} still ran after {within:?}: {}", self.name, self.log());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// What it wrote to standard error, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Where it runs; relative paths among its arguments are from here.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.as_ref().unwrap().id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success(), "kill -s {name} {id}");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let last: Vec<_> = log.lines().rev().take(15).collect();
+            let last: Vec<_> = last.into_iter().rev().collect();
+            println!("the last words of {}:\n{}", self.name, last.join("\n"));
+        }
+    }
+}
