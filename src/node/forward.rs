@@ -184,12 +184,11 @@ impl Forward {
                 let routing = &self.shared.routing;
                 routing.doubt(shard, remote);
                 if let Some(hint) = hint {
-                    let epoch = routing.known(shard).epoch;
                     let there = Remote {
                         generation: hint.generation,
                         address: hint.address,
                     };
-                    routing.learn(shard, epoch, Owner::There(Arc::new(there)));
+                    routing.hint(shard, there);
                 }
                 Attempt::NotDone
             }
