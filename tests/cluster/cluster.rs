@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use crate::cql_server::CqlServer;
 use crate::load::Target;
 use crate::node::Node;
 use crate::redis::RedisServer;
-use crate::support::eventually;
+use crate::support::{LOOK_EVERY, SOON, eventually};
 
 const SHARDS: usize = 256;
 
@@ -100,9 +101,12 @@ impl Cluster {
         for node in self.nodes.iter_mut().filter(|node| node.runs()) {
             node.await_ready();
         }
-        eventually("all shards have a live owner", || {
-            self.is_owned().then_some(())
-        });
+        let started = Instant::now();
+        while !self.is_owned() {
+            let waited = started.elapsed();
+            assert!(waited < SOON, "after {waited:?}: {:#?}", self.lacks());
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Waits until every node that runs owns its share of the shards.
@@ -143,6 +147,16 @@ impl Cluster {
         })
     }
 
+    /// What keeps the cluster from being owned, as each node tells it.
+    pub fn lacks(&self) -> Vec<String> {
+        let running = self.nodes.iter().filter(|node| node.runs());
+        let lacks = running.map(|node| match node.view() {
+            None => format!("{} does not answer", node.name),
+            Some(view) => format!("{} tells {}", node.name, summary(&view)),
+        });
+        lacks.collect()
+    }
+
     /// How many shards a node owns, as it tells itself.
     pub fn shards_of(&self, node: usize) -> usize {
         let view = self.nodes[node].view().unwrap();
@@ -176,6 +190,27 @@ impl Cluster {
             String::from_utf8_lossy(&run.stderr)
         );
     }
+}
+
+fn summary(view: &Value) -> String {
+    let members = view["members"].as_array().unwrap().iter();
+    let members: Vec<_> = members
+        .map(|member| {
+            format!(
+                "{} {} {}",
+                member["node"], member["state"], member["shards"]
+            )
+        })
+        .collect();
+    let owners = view["owners"].as_array().unwrap().iter();
+    let nobodys: Vec<_> = owners
+        .filter(|owner| owner["generation"].is_null())
+        .map(|owner| format!("{} epoch {}", owner["shard"], owner["epoch"]))
+        .collect();
+    format!(
+        "members {members:?}, without owner {nobodys:?}, moves {}",
+        view["moves"]
+    )
 }
 
 fn owns_all(view: &Value, members: usize) -> bool {

@@ -1,7 +1,6 @@
 //! One node as a process: started, paused, ended in every way, and started again at its addresses.
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -154,11 +153,6 @@ impl Node {
     /// What it wrote to standard error, over all its lives.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
-    }
-
-    /// Where it runs; relative paths among its arguments are from here.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     fn signal(&self, name: &str) {
