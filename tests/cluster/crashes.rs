@@ -99,6 +99,9 @@ fn conclude(cluster: &Cluster, recorder: Recorder, met: &Met) {
         met.failed.len(),
         met.longest
     );
+    for line in met.failed.iter().take(5) {
+        println!("{line}");
+    }
     let node = cluster.nodes.iter().rev().find(|node| node.runs());
     recorder.settle(&mut node.unwrap().client());
     let verdict = recorder.judge();

@@ -1,14 +1,15 @@
 //! Clients that post and read through all nodes, as well-behaved ones do: they leave a node that is not
 //! ready, and repeat with the same key what was not answered.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mayfly::verify::history::{Call, Operation, Outcome};
+use mayfly::verify::history::{Call, Outcome};
 
 use crate::support::client::Client;
-use crate::support::history::{Recorder, post, take};
+use crate::support::history::{Recorder, Sent, post, take};
 
 const WRITERS: usize = 4;
 const READERS: usize = 3;
@@ -41,14 +42,15 @@ pub struct Load<'a> {
     ready: Vec<AtomicBool>,
     ended: AtomicBool,
     longest_us: AtomicU64,
+    failed: Mutex<Vec<String>>,
 }
 
 /// What a load met with.
 pub struct Met {
     /// The longest time that a client needed for one request, with all repeats.
     pub longest: Duration,
-    /// Tries that were refused or not answered.
-    pub failed: Vec<Operation>,
+    /// Each try that was refused or not answered, with what was said.
+    pub failed: Vec<String>,
 }
 
 /// Loads the targets while `act` runs. Targets that do not run yet are left alone until they are ready.
@@ -63,6 +65,7 @@ pub fn during(recorder: &Recorder, targets: Vec<Target>, act: impl FnOnce()) -> 
         targets,
         ended: AtomicBool::new(false),
         longest_us: AtomicU64::new(0),
+        failed: Mutex::default(),
     };
     thread::scope(|scope| {
         // Ends the clients also when `act` fails.
@@ -77,16 +80,9 @@ pub fn during(recorder: &Recorder, targets: Vec<Target>, act: impl FnOnce()) -> 
         }
         act();
     });
-    let failed = |operation: &Operation| match operation.outcome {
-        Outcome::Refused { .. } | Outcome::Unknown => true,
-        Outcome::Posted { .. }
-        | Outcome::Taken { .. }
-        | Outcome::Found { .. }
-        | Outcome::Counted { .. } => false,
-    };
     Met {
         longest: Duration::from_micros(load.longest_us.into_inner()),
-        failed: recorder.select(first, failed),
+        failed: load.failed.into_inner().unwrap(),
     }
 }
 
@@ -158,12 +154,12 @@ impl Load<'_> {
             let sent =
                 self.recorder
                     .send(&mut clients[index], number as u32, Some(key), call.clone());
-            match sent.outcome {
+            match &sent.outcome {
                 Outcome::Posted { .. } | Outcome::Taken { .. } => break,
                 Outcome::Unknown
                 | Outcome::Refused {
                     status: 0 | 409 | 503 | 507,
-                } => {}
+                } => self.note(index, call, &sent, began),
                 other => panic!("{call:?}: {other:?}"),
             }
             assert!(
@@ -174,6 +170,13 @@ impl Load<'_> {
         }
         let took_us = began.elapsed().as_micros() as u64;
         self.longest_us.fetch_max(took_us, Ordering::SeqCst);
+    }
+
+    fn note(&self, node: usize, call: &Call, sent: &Sent, began: Instant) {
+        let said = sent.answer.as_ref().map(|answer| answer.text());
+        let (outcome, after) = (&sent.outcome, began.elapsed());
+        let line = format!("{call:?} to node {node}, after {after:?}: {outcome:?} {said:?}");
+        self.failed.lock().unwrap().push(line);
     }
 
     /// The first node at or after a place that was ready when it was asked last.

@@ -1,6 +1,7 @@
 //! One node as a process: started, paused, ended in every way, and started again at its addresses.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -166,10 +167,10 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            let log = self.log();
-            let last: Vec<_> = log.lines().rev().take(15).collect();
-            let last: Vec<_> = last.into_iter().rev().collect();
-            println!("the last words of {}:\n{}", self.name, last.join("\n"));
+            let name = format!("{}-{}.log", self.name, self.peer_port);
+            let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+            let copied = fs::copy(self.directory.path().join("log"), &kept);
+            println!("the log of {} is {}: {copied:?}", self.name, kept.display());
         }
     }
 }

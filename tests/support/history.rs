@@ -100,16 +100,6 @@ impl Recorder {
         self.operations.lock().unwrap().len()
     }
 
-    /// Of the operations from `first` on those that `choose` chooses.
-    pub fn select(&self, first: usize, choose: impl Fn(&Operation) -> bool) -> Vec<Operation> {
-        let operations = self.operations.lock().unwrap();
-        let operations = operations[first..].iter();
-        operations
-            .filter(|operation| choose(operation))
-            .cloned()
-            .collect()
-    }
-
     /// What the history proves.
     ///
     /// # Panics
