@@ -139,7 +139,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Answer, Failure> {
-        let mut connection = match self.connection.take() {
+        let kept = self.connection.take();
+        let mut connection = match kept.filter(|kept| is_open(kept.get_ref())) {
             Some(connection) => connection,
             None => {
                 self.connections += 1;
@@ -203,6 +204,15 @@ fn connect_within(port: u16, timeout: Duration) -> io::Result<TcpStream> {
     stream.set_write_timeout(Some(timeout))?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Whether a connection that should be idle can be used again: its peer has not closed it.
+fn is_open(stream: &TcpStream) -> bool {
+    let looked = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.peek(&mut [0]));
+    let is_idle = looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    is_idle && stream.set_nonblocking(false).is_ok()
 }
 
 /// Sends bytes as they are, ends the sending side, and gives every whole answer that came.
