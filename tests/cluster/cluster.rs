@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cql_server::CqlServer;
 use crate::load::Target;
-use crate::node::Node;
+use crate::node::{Node, replaced};
 use crate::redis::RedisServer;
 use crate::support::{LOOK_EVERY, SOON, eventually};
 
@@ -81,11 +81,11 @@ impl Cluster {
 
     /// A node that does not run yet.
     pub fn node(&self, arguments: &[&str]) -> Node {
-        let mut all = self.arguments();
-        let flag = |argument: &str| argument.split('=').next().map(str::to_owned);
-        // Given arguments replace those of the same flag.
-        all.retain(|usual| !arguments.iter().any(|given| flag(given) == flag(usual)));
-        all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let given: Vec<_> = arguments
+            .iter()
+            .map(|argument| (*argument).to_owned())
+            .collect();
+        let all = replaced(&self.arguments(), &given);
         Node::new(&format!("node-{}", self.nodes.len()), &all)
     }
 

@@ -56,15 +56,14 @@ impl Node {
 
     /// All arguments of `mayfly serve`.
     pub fn all_arguments(&self) -> Vec<String> {
-        let mut all = vec![
+        let own = [
             format!("--listen=127.0.0.1:{}", self.port),
             format!("--admin-listen=127.0.0.1:{}", self.admin_port),
             format!("--peer-listen=127.0.0.1:{}", self.peer_port),
             format!("--advertise={}", self.address()),
             format!("--node={}", self.name),
         ];
-        all.extend(self.arguments.iter().cloned());
-        all
+        replaced(&own, &self.arguments)
     }
 
     /// What peers call it, and the header `Mayfly-Owner` of what it served.
@@ -161,6 +160,15 @@ impl Node {
         let sent = Command::new("kill").args(["-s", name, &id]).status();
         assert!(sent.unwrap().success(), "kill -s {name} {id}");
     }
+}
+
+/// Arguments of the form `--flag=value`, without those whose flag is given with another value, and the
+/// given ones.
+pub fn replaced(usual: &[String], given: &[String]) -> Vec<String> {
+    let flag = |argument: &String| argument.split('=').next().map(str::to_owned);
+    let is_replaced = |usual: &&String| given.iter().any(|given| flag(given) == flag(usual));
+    let kept = usual.iter().filter(|usual| !is_replaced(usual));
+    kept.chain(given).cloned().collect()
 }
 
 impl Drop for Node {
