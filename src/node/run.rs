@@ -109,7 +109,7 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
                 return;
             }
             Err(error) => {
-                control.shared.metrics.cluster.registry_errors.inc();
+                control.shared.metrics.cluster.stores.redis_errors.inc();
                 if !std::mem::replace(&mut was_away, true) {
                     tracing::warn!(%error, "the lease was not renewed; shards are served on");
                 }
