@@ -58,7 +58,8 @@ pub(super) enum Window {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accident {
-    None,
+    /// Another node claims the shard.
+    Rival,
     Pause,
     Crash,
     Panic,
@@ -111,7 +112,7 @@ fn trap(chance: &mut Chance) -> Trap {
         Window::Expiry,
     ];
     const ACCIDENTS: [Accident; 4] = [
-        Accident::None,
+        Accident::Rival,
         Accident::Pause,
         Accident::Crash,
         Accident::Panic,

@@ -77,6 +77,11 @@ impl World {
         match (trap.accident, shard) {
             (Accident::Pause, _) => self.fault(Fault::Pause(index, trap.lasts_us)),
             (Accident::Crash, _) => self.fault(Fault::Crash(index, trap.lasts_us)),
+            (Accident::Rival, Some(shard)) => {
+                let rival = self.chance.below(self.slots.len() as u64) as usize;
+                let after_us = self.chance.between(1, 20_000);
+                self.after(after_us, Event::Suspect(rival, shard));
+            }
             (Accident::Panic, Some(shard)) => self.after(1, Event::Panic(index, shard)),
             _ => {}
         }
