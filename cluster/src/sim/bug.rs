@@ -54,6 +54,8 @@ planted! {
     AlarmAtFirstGap,
     /// R2: the journal is read from one replica.
     JournalReadAtOne,
+    /// R2: only the epoch of the last claimant is recovered, though nobody sealed those before.
+    RecoverLastEpochOnly,
     /// R3: frames past a seal count.
     IgnoreSeal,
     /// R3: frames before the base count.
@@ -100,6 +102,8 @@ planted! {
     ClockFollowsWall,
     /// R8: the clock of a new owner does not start at the last frame's time.
     ClockNotFloored,
+    /// R8: the clock of a shard follows monotonic time alone, and stands still while nobody owns it.
+    ClockIgnoresWall,
     /// R8: an answer that depends on an expiry does not wait for a frame.
     ExpiryWithoutFrame,
     /// R8: a node with a wrong clock keeps its shards.
