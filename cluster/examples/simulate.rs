@@ -118,5 +118,9 @@ fn usage(out: &mut impl Write) -> io::Result<()> {
     for bug in PlantedBug::ALL {
         writeln!(out, "  {bug}")?;
     }
+    writeln!(out, "\nThe race windows, and what guards them:\n")?;
+    for (window, bugs) in PlantedBug::RACES {
+        writeln!(out, "  {window}: {bugs:?}")?;
+    }
     Ok(())
 }

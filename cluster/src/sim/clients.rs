@@ -70,7 +70,21 @@ impl World {
         self.numbers
     }
 
-    pub(super) fn send_request(&mut self, ask: Ask, key: Option<OpId>, tries: u32) {
+    /// Reads every mailbox once more, at any nodes.
+    pub(super) fn probe(&mut self) {
+        for user in 0..USERS as u16 {
+            let key = self.op() | KEY_BIT;
+            let op = self.send_request(Ask::Take { user }, Some(key), u32::MAX);
+            self.probes.push(op);
+        }
+    }
+
+    pub(super) fn is_unanswered(&self, op: OpId) -> Option<&Ask> {
+        let attempt = self.attempts.get(&op).filter(|a| !a.is_answered);
+        attempt.map(|attempt| &attempt.call.ask)
+    }
+
+    pub(super) fn send_request(&mut self, ask: Ask, key: Option<OpId>, tries: u32) -> OpId {
         let op = self.op();
         let call = Call {
             op,
@@ -100,6 +114,7 @@ impl World {
         }
         let patience = self.chance.between(300_000, 2_500_000);
         self.after(patience, Event::Retry(op));
+        op
     }
 
     /// A client that has a key and no answer repeats its request at any node.

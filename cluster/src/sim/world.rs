@@ -27,6 +27,8 @@ use crate::shard::Shard;
 pub(super) const HEALED_US: u64 = 8_000_000;
 /// The promise is held against what is left, without a sleep.
 const END_US: u64 = 12_500_000;
+/// Every mailbox is read once more: whoever owns it must answer before the end.
+const PROBE_US: u64 = END_US - 2_000_000;
 /// There are new requests for so long after that.
 const QUIET_AFTER_US: u64 = 500_000;
 /// Some clusters sleep for a year, shortly after the last fault.
@@ -70,6 +72,7 @@ pub(super) enum Event {
     Look(Id),
     Fault,
     Sleep,
+    Probe,
     Suspect(usize, Shard),
     Panic(usize, Shard),
     ClockRight(usize),
@@ -101,6 +104,7 @@ pub(super) struct World {
     pub(super) redis_away_us: u64,
     pub(super) attempts: BTreeMap<OpId, Attempt>,
     pub(super) posted: Vec<Id>,
+    pub(super) probes: Vec<OpId>,
     pub(super) history: History,
     pub(super) may_damage: bool,
     pub(super) damaged: Option<Shard>,
@@ -143,6 +147,7 @@ impl World {
             redis_away_us: 0,
             attempts: BTreeMap::new(),
             posted: Vec::new(),
+            probes: Vec::new(),
             history: History::default(),
             may_damage: seed % 8 == 3,
             damaged: None,
@@ -157,6 +162,7 @@ impl World {
         }
         world.after(500_000, Event::Request);
         world.after(1_000_000, Event::Fault);
+        world.after(PROBE_US, Event::Probe);
         if seed % 4 == 1 {
             world.after(SLEEP_US, Event::Sleep);
         }
@@ -218,7 +224,9 @@ impl World {
             Event::Request => self.new_request(),
             Event::Want(shard) => self.want(shard),
             Event::Retry(op) => self.retry(op),
-            Event::Look(id) => self.send_request(Ask::Find { id }, None, 0),
+            Event::Look(id) => {
+                self.send_request(Ask::Find { id }, None, 0);
+            }
             Event::Fault => {
                 if self.now_us < HEALED_US {
                     let fault = fault(self.slots.len(), self.may_damage, &mut self.chance);
@@ -228,6 +236,7 @@ impl World {
                 }
             }
             Event::Sleep => self.sleep(),
+            Event::Probe => self.probe(),
             Event::Suspect(index, shard) => self.suspect(index, shard),
             Event::Panic(index, shard) => self.poke(index, |node| node.restart(shard)),
             Event::ClockRight(index) => self.set_clock(index, 0),
