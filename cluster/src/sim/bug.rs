@@ -1,7 +1,7 @@
 //! The planted bugs: each leaves out one rule, or one part of it, and the simulator must find it.
 //!
 //! It owns their list, in the order of the rules that they name, and which race window of the design
-//! each guards. How a bug is built in is in `planted` and `spoiled`, and where it is left out.
+//! each guards. How a bug is built in is mostly in `planted` and `spoiled`.
 
 use std::fmt;
 
