@@ -39,7 +39,7 @@ const TOP_LEVEL: &[&str] = &[
 /// Each room of `src/` with the rooms it may import.
 const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("store", &["domain", "config"]),
+    ("store", &["domain", "config", "metrics"]),
     ("shard", &["domain", "store", "metrics"]),
     ("node", &["domain", "store", "shard", "metrics"]),
     ("service", &["domain", "store", "shard", "node"]),

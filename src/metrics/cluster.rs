@@ -61,7 +61,7 @@ pub struct CallMetrics {
 }
 
 /// Redis and ScyllaDB, as this node meets them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreMetrics {
     /// How long calls of Redis took.
     pub redis: Histogram,
