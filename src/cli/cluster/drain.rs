@@ -88,7 +88,7 @@ impl Drain {
         let mut shown = None;
         while left > 0 {
             if shown != Some(left) {
-                progress.show(&format!("{}: {left} shards left", self.node));
+                progress.show(&format!("{}: shards left: {left}", self.node));
                 shown = Some(left);
             }
             tokio::time::sleep(LOOK_EVERY).await;

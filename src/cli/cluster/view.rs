@@ -77,16 +77,22 @@ impl ClusterView {
     pub async fn ask(url: &BaseUrl) -> Result<ClusterView, Failure> {
         let client = Client::without_key(url);
         let answer = client.call(Method::GET, "/cluster", None).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Err(Failure::Failed(format!(
-                "{url} is no node of a cluster; name the admin address of one by --admin-url"
-            )));
-        }
-        let answer = client.value(&answer)?;
-        let view = ClusterView::deserialize(&answer).map_err(|error| ClientError::Unexpected {
+        let reason = match answer.status {
+            StatusCode::NOT_FOUND => {
+                "is no node of a cluster; name the admin address of one by --admin-url"
+            }
+            StatusCode::SERVICE_UNAVAILABLE => "is starting or stopping; try again",
+            _ => return ClusterView::read(url, &client.value(&answer)?),
+        };
+        Err(Failure::Failed(format!("{url} {reason}")))
+    }
+
+    fn read(url: &BaseUrl, answer: &Value) -> Result<ClusterView, Failure> {
+        let view = ClusterView::deserialize(answer).map_err(|error| ClientError::Unexpected {
             url: url.clone(),
             reason: format!("a view of a cluster that cannot be read ({error})"),
         })?;
+        let answer = answer.clone();
         Ok(ClusterView { answer, ..view })
     }
 

@@ -71,7 +71,9 @@ impl Demo {
             outcome = self.play(scratch.path(), &mut cast) => outcome,
             () = stop.asked() => Ok(()),
         };
-        terminal::remark("stopping the nodes; Ctrl-C kills them");
+        if !cast.nodes.is_empty() {
+            terminal::remark("stopping the nodes; Ctrl-C kills them");
+        }
         tokio::select! {
             () = cast.stop() => {}
             () = stop.asked() => {}
