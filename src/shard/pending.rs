@@ -22,6 +22,8 @@ pub enum Reply {
     Find(Asker<Found>, Found),
     /// Everything that the shard decided before is durable.
     Settled(oneshot::Sender<()>),
+    /// Everything that was staged before went through the journal, whatever became of the shard.
+    Through(oneshot::Sender<()>),
 }
 
 impl Reply {
@@ -32,7 +34,7 @@ impl Reply {
             Reply::Take(to, answer) => drop(to.send(answer)),
             Reply::Count(to, answer) => drop(to.send(Ok(answer))),
             Reply::Find(to, answer) => drop(to.send(Ok(answer))),
-            Reply::Settled(to) => drop(to.send(())),
+            Reply::Settled(to) | Reply::Through(to) => drop(to.send(())),
         }
     }
 }
@@ -66,7 +68,10 @@ impl Pending {
     /// Drops every answer of a shard that was lost: nothing that rests on its memory may leave.
     pub fn forget(&mut self, shard: ShardId) {
         for batch in &mut self.batches {
-            batch.replies.retain(|(of, _)| *of != shard);
+            let is_kept = |reply: &Reply| matches!(reply, Reply::Through(_));
+            batch
+                .replies
+                .retain(|(of, reply)| *of != shard || is_kept(reply));
         }
     }
 
