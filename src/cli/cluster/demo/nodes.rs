@@ -114,6 +114,8 @@ pub struct Row {
     pub pid: u32,
     /// Where it serves.
     pub url: String,
+    /// Where its admin port is.
+    pub admin_url: String,
     /// `starting`, a state of members, `cut off` from the others, or `gone`.
     pub state: String,
     /// How many shards it owns.
@@ -169,6 +171,7 @@ impl Node {
             node: self.name.clone(),
             pid: self.process.pid(),
             url: self.url.clone(),
+            admin_url: self.admin.to_string(),
             state: String::from(state_of(is_running, state, self.generation.is_some())),
             shards: owned.map_or(0, |(view, generation)| view.shards_of(generation)),
         })

@@ -58,6 +58,7 @@ impl Screen {
                 url,
                 state,
                 shards,
+                ..
             } = row;
             let line = format!("{node}  pid {pid}  {url}  {state}  {shards} shards");
             terminal::line(&terminal::escape(&line))?;
@@ -96,18 +97,23 @@ fn summary(picture: &Picture) -> String {
     }
 }
 
-/// Commands to paste: a message goes in at one node and out at another, and that one can be killed.
+/// Commands to paste: a message goes in at one node and out at another, and that one can be drained or
+/// killed.
 fn what_to_try(program: &str, nodes: &[Row]) -> String {
     let mut alive = nodes.iter().filter(|row| row.state != "gone");
     let Some(first) = alive.next() else {
-        return String::from("end:   Ctrl-C");
+        return String::from("end:    Ctrl-C");
     };
     let last = alive.next_back().unwrap_or(first);
     let lines = [
-        format!("send:  {program} send ann hello --url {}", first.url),
-        format!("read:  {program} read ann --url {}", last.url),
-        format!("kill:  kill -9 {}", last.pid),
-        String::from("end:   Ctrl-C"),
+        format!("send:   {program} send ann hello --url {}", first.url),
+        format!("read:   {program} read ann --url {}", last.url),
+        format!(
+            "drain:  {program} cluster drain {} --admin-url {}",
+            last.node, last.admin_url
+        ),
+        format!("kill:   kill -9 {}", last.pid),
+        String::from("end:    Ctrl-C"),
     ];
     lines.join("\n")
 }
@@ -121,6 +127,7 @@ mod tests {
             node: format!("demo-{number}"),
             pid: number,
             url: format!("http://127.0.0.1:{number}"),
+            admin_url: format!("http://127.0.0.1:9{number}"),
             state: String::from(state),
             shards: 0,
         }
@@ -132,9 +139,10 @@ mod tests {
         let two = lines(&[row(1, "gone"), row(2, "serving"), row(3, "serving")]);
         assert!(two.contains("hello --url http://127.0.0.1:2\n"), "{two}");
         assert!(two.contains("read ann --url http://127.0.0.1:3\n"), "{two}");
+        assert!(two.contains("drain demo-3 --admin-url http://127.0.0.1:93\n"));
         assert!(two.contains("kill -9 3\n"), "{two}");
         let one = lines(&[row(1, "serving"), row(2, "gone")]);
         assert!(one.contains("read ann --url http://127.0.0.1:1\n"), "{one}");
-        assert_eq!(lines(&[row(1, "gone")]), "end:   Ctrl-C");
+        assert_eq!(lines(&[row(1, "gone")]), "end:    Ctrl-C");
     }
 }
