@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use actix::{Message, Recipient};
 
 use super::upkeep::Flush;
-use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::domain::username::{SHARDS, ShardId};
 use crate::metrics::Metrics;
@@ -34,11 +33,10 @@ pub struct FlushBatch {
     pub reply: Recipient<Archived>,
 }
 
-/// The archive holds these endings: by shard, the number of its oldest ones and the time through
-/// which it has all.
+/// The archive holds what these shards handed over, and all that ended through the time.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Archived(pub Vec<(ShardId, usize, UnixMs)>);
+pub struct Archived(pub Vec<(ShardId, UnixMs)>);
 
 /// The way to the archiver's thread.
 #[derive(Clone, Debug)]
@@ -124,25 +122,21 @@ impl<A: Archive> Worker<A> {
 
     /// Writes the rows, however often that takes, then tells the hosts.
     fn archive_all(&self, batches: Vec<FlushBatch>) {
-        let (mut rows, mut replies): (Vec<Ended>, Vec<_>) = (Vec::new(), Vec::new());
-        for batch in batches {
-            let mut done = Vec::with_capacity(batch.parts.len());
-            for (shard, flush) in batch.parts {
-                done.push((shard, flush.endings.len(), flush.through));
-                rows.extend(flush.endings);
-            }
-            replies.push((batch.reply, Archived(done)));
-        }
-        while let Err(error) = self.runtime.block_on(self.archive.put(&rows)) {
+        let parts = || batches.iter().flat_map(|batch| &batch.parts);
+        let rows = || parts().flat_map(|(_, flush)| flush.endings.iter());
+        while let Err(error) = self.runtime.block_on(self.archive.put(rows())) {
             self.report(&error);
             thread::sleep(INTERVAL);
         }
         if self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the archive can be written again");
         }
-        self.metrics.archived.inc_by(rows.len() as u64);
-        for (host, archived) in replies {
-            host.do_send(archived);
+        self.metrics.archived.inc_by(rows().count() as u64);
+        for FlushBatch { parts, reply } in batches {
+            let archived = parts
+                .into_iter()
+                .map(|(shard, flush)| (shard, flush.through));
+            reply.do_send(Archived(archived.collect()));
         }
     }
 

@@ -339,9 +339,9 @@ impl<J: Journal> Handler<Archived> for ShardHost<J> {
     type Result = ();
 
     fn handle(&mut self, Archived(parts): Archived, _: &mut Context<Self>) {
-        for (id, count, through) in parts {
+        for (id, through) in parts {
             self.is_flushing[usize::from(self.places[id.index()])] = false;
-            self.with_shard(id, |shard, turn| shard.archived(count, through, turn));
+            self.with_shard(id, |shard, turn| shard.archived(through, turn));
         }
     }
 }

@@ -319,7 +319,7 @@ fn the_journal_is_needed_as_long_as_a_message_or_a_key_is() {
 fn archive_all(bench: &mut Bench) {
     bench.turn(|shard, turn| shard.expire_due(turn, u64::MAX));
     if let Some(flush) = bench.shard.flush() {
-        bench.turn(|shard, turn| shard.archived(flush.endings.len(), flush.through, turn));
+        bench.turn(|shard, turn| shard.archived(flush.through, turn));
     }
 }
 
