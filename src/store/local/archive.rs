@@ -62,7 +62,7 @@ impl LocalArchive {
     fn put_now<'a>(&self, messages: impl IntoIterator<Item = &'a Ended>) -> Result<(), StoreError> {
         let batch = Batch::new(messages);
         let _putting = locked(&self.putting);
-        let mut index = Vec::new();
+        let mut index = Vec::with_capacity(batch.len());
         for day in batch.days() {
             let keyspace = self.days.get_or_make(Kind::Blocks, day.day)?;
             keyspace.ingest(day.blocks(&mut index))?;

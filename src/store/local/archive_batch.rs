@@ -27,13 +27,17 @@ impl<'a> Batch<'a> {
         rows.dedup_by_key(|(key, _)| *key);
         let mut number = Xxh3::new();
         for (key, _) in &rows {
-            number.update(&key.ended_at.0.to_be_bytes());
-            number.update(&key.id.to_bytes());
+            number.update(&key_bytes(key));
         }
         Batch {
             rows,
             number: number.digest(),
         }
+    }
+
+    /// How many messages it has.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// The rows of each day of their end.
@@ -90,6 +94,13 @@ impl Day<'_> {
             Some((block.to_bytes(), writer.finish()))
         })
     }
+}
+
+fn key_bytes(key: &ArchiveKey) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&key.ended_at.0.to_be_bytes());
+    bytes[8..].copy_from_slice(&key.id.to_bytes());
+    bytes
 }
 
 /// The key of the block in `slot` that follows the one with the key `last`.

@@ -2,13 +2,14 @@
 //! compressed together (see `docs/FORMAT.md`). Bytes only; where they are kept is not known here.
 //!
 //! ```text
-//! block = rows u32 | bytes of the contents u32 | a head for every row | the contents, LZ4
-//! head  = ended_at u8 (ms in the slot) | end u8 | id 16 | where its content ends u32     little-endian
+//! block   = rows u32 | bytes of the contents u32 | a head for every row | the contents, LZ4
+//! head    = ended_at u8 (ms in the slot) | end u8 | id 16 | where its content ends u32   little-endian
+//! content = bytes of the username u16 | bytes of the text u32 | username | text | attributes, if any
 //! ```
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use super::preamble::u32_at;
+use super::preamble::{u16_at, u32_at};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Attributes, Content, End, Ended};
 use crate::domain::time::UnixMs;
@@ -27,6 +28,7 @@ const HEAD_BYTES: usize = 22;
 const END_AT: usize = 1;
 const ID_AT: usize = 2;
 const CONTENT_END_AT: usize = 18;
+const CONTENT_HEADER_BYTES: usize = 6;
 
 /// LZ4 makes nothing smaller than this.
 const COMPRESSION_MAX: usize = 255;
@@ -40,6 +42,7 @@ pub(super) struct Unreadable {
 }
 
 const BAD_BLOCK: Unreadable = Unreadable { what: "a block" };
+const BAD_ROW: Unreadable = Unreadable { what: "a row" };
 
 /// A part of time whose rows are kept together: days are whole numbers of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +69,7 @@ impl Slot {
 pub(super) struct BlockWriter {
     heads: Vec<u8>,
     contents: Vec<u8>,
+    packed: Vec<u8>,
     table: CompressTable,
 }
 
@@ -77,13 +81,16 @@ impl BlockWriter {
 
     /// Adds a row, which is behind those before it and of their slot.
     pub(super) fn push(&mut self, ended: &Ended) {
-        let content = (
-            ended.username.as_str(),
-            ended.content.text(),
-            ended.content.attributes(),
-        );
-        self.contents = postcard::to_extend(&content, std::mem::take(&mut self.contents))
-            .expect("a vector takes every byte and the format takes every content");
+        let (username, text) = (ended.username.as_str(), ended.content.text());
+        let contents = &mut self.contents;
+        contents.extend_from_slice(&(username.len() as u16).to_le_bytes());
+        contents.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        contents.extend_from_slice(username.as_bytes());
+        contents.extend_from_slice(text.as_bytes());
+        if !ended.content.attributes().is_empty() {
+            *contents = postcard::to_extend(ended.content.attributes(), std::mem::take(contents))
+                .expect("a vector takes every byte and the format takes all attributes");
+        }
         self.heads.push((ended.ended_at.0 % SLOT_MS) as u8);
         self.heads.push(match ended.end {
             End::Read => 0,
@@ -96,16 +103,21 @@ impl BlockWriter {
 
     /// Takes the block, and begins the next one.
     pub(super) fn finish(&mut self) -> Vec<u8> {
-        let packed_at = HEADER_BYTES + self.heads.len();
-        let mut block = vec![0; packed_at + get_maximum_output_size(self.contents.len())];
-        let rows = (self.heads.len() / HEAD_BYTES) as u32;
-        block[..4].copy_from_slice(&rows.to_le_bytes());
-        block[4..HEADER_BYTES].copy_from_slice(&(self.contents.len() as u32).to_le_bytes());
-        block[HEADER_BYTES..packed_at].copy_from_slice(&self.heads);
-        let packed = &mut block[packed_at..];
-        let packed_bytes = compress_into_with_table(&self.contents, packed, &mut self.table)
+        let packed_max = get_maximum_output_size(self.contents.len());
+        if self.packed.len() < packed_max {
+            self.packed.resize(packed_max, 0);
+        }
+        let packed = compress_into_with_table(&self.contents, &mut self.packed, &mut self.table)
             .expect("the room is that of the worst case");
-        block.truncate(packed_at + packed_bytes);
+        let rows = (self.heads.len() / HEAD_BYTES) as u32;
+        let contents_bytes = self.contents.len() as u32;
+        let block = [
+            &rows.to_le_bytes(),
+            &contents_bytes.to_le_bytes(),
+            self.heads.as_slice(),
+            &self.packed[..packed],
+        ]
+        .concat();
         self.heads.clear();
         self.contents.clear();
         block
@@ -187,17 +199,15 @@ impl<'a> Block<'a> {
     /// # Errors
     /// [`Unreadable`].
     pub(super) fn row(&self, row: usize, contents: &[u8]) -> Result<Ended, Unreadable> {
-        const BAD_ROW: Unreadable = Unreadable { what: "a row" };
         let key = self.key(row);
         let content_end = |row: usize| u32_at(&self.heads[row], CONTENT_END_AT) as usize;
         let start = row.checked_sub(1).map_or(0, content_end);
         let content = contents.get(start..content_end(row)).ok_or(BAD_ROW)?;
-        let (username, text, attributes): (&str, &str, Attributes) =
-            postcard::from_bytes(content).map_err(|_| BAD_ROW)?;
+        let (username, content) = read_content(content).ok_or(BAD_ROW)?;
         Ok(Ended {
             id: key.id,
-            username: Username::from_stored(username),
-            content: Content::new(text, attributes),
+            username,
+            content,
             ended_at: key.ended_at,
             end: match self.heads[row][END_AT] {
                 0 => End::Read,
@@ -206,4 +216,19 @@ impl<'a> Block<'a> {
             },
         })
     }
+}
+
+fn read_content(bytes: &[u8]) -> Option<(Username, Content)> {
+    let (header, rest) = bytes.split_first_chunk::<CONTENT_HEADER_BYTES>()?;
+    let (username, rest) = rest.split_at_checked(usize::from(u16_at(header, 0)))?;
+    let (text, attributes) = rest.split_at_checked(u32_at(header, 2) as usize)?;
+    let attributes = match attributes {
+        [] => Attributes::default(),
+        _ => postcard::from_bytes(attributes).ok()?,
+    };
+    let username = Username::from_stored(str::from_utf8(username).ok()?);
+    Some((
+        username,
+        Content::new(str::from_utf8(text).ok()?, attributes),
+    ))
 }
