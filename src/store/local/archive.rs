@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use super::archive_batch::Batch;
 use super::archive_block::{Block, Slot};
 use super::archive_days::{Days, Kind, archive_error};
-use super::archive_index::{self, BlockKey};
+use super::archive_index::{self, BlockKey, IndexRow};
 use super::archive_page::Page;
 use super::archive_recent::RecentRows;
 use super::{archive_layout, create_directory, locked};
@@ -62,15 +62,22 @@ impl LocalArchive {
     fn put_now<'a>(&self, messages: impl IntoIterator<Item = &'a Ended>) -> Result<(), StoreError> {
         let batch = Batch::new(messages);
         let _putting = locked(&self.putting);
+        let index = self.put_blocks(&batch)?;
+        for (day, entries) in batch.entries(&index) {
+            self.days.get_or_make(Kind::Index, day)?.ingest(entries)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the blocks of a batch, and tells what belongs into its index, in order.
+    fn put_blocks(&self, batch: &Batch<'_>) -> Result<Vec<IndexRow>, StoreError> {
         let mut index = Vec::with_capacity(batch.len());
         for day in batch.days() {
             let keyspace = self.days.get_or_make(Kind::Blocks, day.day)?;
             keyspace.ingest(day.blocks(&mut index))?;
         }
-        for (day, entries) in batch.entries(&mut index) {
-            self.days.get_or_make(Kind::Index, day)?.ingest(entries)?;
-        }
-        Ok(())
+        index.sort_unstable();
+        Ok(index)
     }
 
     fn get_now(&self, id: MessageId) -> Result<Option<Ended>, StoreError> {
@@ -209,3 +216,7 @@ impl Archive for LocalArchive {
             .drop_before(Kind::Index, day.saturating_sub(INDEX_DAYS_MORE))
     }
 }
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

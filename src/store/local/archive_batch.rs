@@ -52,12 +52,11 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The entries of each day of their ids, made of what [`Day::blocks`] told of all rows.
+    /// The entries of each day of the ids, made of what [`Day::blocks`] told of all rows, in order.
     pub(super) fn entries(
         &self,
-        index: &mut Vec<IndexRow>,
+        index: &[IndexRow],
     ) -> impl Iterator<Item = (u32, impl Iterator<Item = ([u8; ENTRY_KEY_BYTES], Vec<u8>)>)> {
-        index.sort_unstable();
         let days = index.chunk_by(|a, b| a.day() == b.day());
         days.map(|rows| (rows[0].day(), archive_index::entries(rows, self.number)))
     }

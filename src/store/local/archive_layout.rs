@@ -59,3 +59,15 @@ fn is_empty_but_for(directory: &Path, name: &str) -> Result<bool, StoreError> {
     };
     read().map_err(io_error("cannot read", directory))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Makes a directory and notes in it that its archive has this layout.
+    pub(in super::super) fn note(directory: &Path, layout: u64) {
+        std::fs::create_dir_all(directory).expect("a directory");
+        Register::create(&RealDisk, &directory.join("layout"), MAGIC, layout, 0)
+            .expect("a register");
+    }
+}
