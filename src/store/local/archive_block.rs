@@ -4,12 +4,12 @@
 //! ```text
 //! block   = rows u32 | bytes of the contents u32 | a head for every row | the contents, LZ4
 //! head    = ended_at u8 (ms in the slot) | end u8 | id 16 | where its content ends u32   little-endian
-//! content = bytes of the username u16 | bytes of the text u32 | username | text | attributes, if any
+//! content = bytes of the username u32 | bytes of the text u32 | username | text | attributes, if any
 //! ```
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use super::preamble::{u16_at, u32_at};
+use super::preamble::u32_at;
 use crate::domain::id::MessageId;
 use crate::domain::message::{Attributes, Content, End, Ended};
 use crate::domain::time::UnixMs;
@@ -28,7 +28,7 @@ const HEAD_BYTES: usize = 22;
 const END_AT: usize = 1;
 const ID_AT: usize = 2;
 const CONTENT_END_AT: usize = 18;
-const CONTENT_HEADER_BYTES: usize = 6;
+const CONTENT_HEADER_BYTES: usize = 8;
 
 /// LZ4 makes nothing smaller than this.
 const COMPRESSION_MAX: usize = 255;
@@ -83,7 +83,7 @@ impl BlockWriter {
     pub(super) fn push(&mut self, ended: &Ended) {
         let (username, text) = (ended.username.as_str(), ended.content.text());
         let contents = &mut self.contents;
-        contents.extend_from_slice(&(username.len() as u16).to_le_bytes());
+        contents.extend_from_slice(&(username.len() as u32).to_le_bytes());
         contents.extend_from_slice(&(text.len() as u32).to_le_bytes());
         contents.extend_from_slice(username.as_bytes());
         contents.extend_from_slice(text.as_bytes());
@@ -220,8 +220,8 @@ impl<'a> Block<'a> {
 
 fn read_content(bytes: &[u8]) -> Option<(Username, Content)> {
     let (header, rest) = bytes.split_first_chunk::<CONTENT_HEADER_BYTES>()?;
-    let (username, rest) = rest.split_at_checked(usize::from(u16_at(header, 0)))?;
-    let (text, attributes) = rest.split_at_checked(u32_at(header, 2) as usize)?;
+    let (username, rest) = rest.split_at_checked(u32_at(header, 0) as usize)?;
+    let (text, attributes) = rest.split_at_checked(u32_at(header, 4) as usize)?;
     let attributes = match attributes {
         [] => Attributes::default(),
         _ => postcard::from_bytes(attributes).ok()?,

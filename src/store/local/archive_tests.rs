@@ -138,6 +138,31 @@ fn rows_of_full_blocks_and_of_several_days_are_found_and_listed() {
 }
 
 #[test]
+fn a_text_that_packs_as_well_as_any_comes_back_and_one_that_does_not_pack_too() {
+    let directory = temporary();
+    let archive = open(&directory);
+    let mut random = 1_u64;
+    let mut letter = || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        char::from(b' ' + (random >> 57) as u8 % 95)
+    };
+    let texts = [
+        "x".repeat(1 << 20),
+        (0..100_000).map(|_| letter()).collect(),
+    ];
+    let batch = texts.map(|text| Ended {
+        content: Content::new(&text, Attributes::default()),
+        ..ended(text.len() as u64, 0, 5_000)
+    });
+    archive.put_now(&batch).expect("a batch");
+    for message in &batch {
+        assert!(archive.look_up(message.id).expect("a row").as_ref() == Some(message));
+    }
+}
+
+#[test]
 fn a_row_that_was_looked_up_is_gone_with_its_day() {
     let directory = temporary();
     let archive = open(&directory);
