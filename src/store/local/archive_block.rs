@@ -186,12 +186,7 @@ impl<'a> Block<'a> {
     /// # Errors
     /// [`Unreadable`].
     pub(super) fn unpack(&self) -> Result<Vec<u8>, Unreadable> {
-        let contents = lz4_flex::block::decompress(self.packed, self.contents_bytes);
-        let contents = contents.map_err(|_| BAD_BLOCK)?;
-        if contents.len() != self.contents_bytes {
-            return Err(BAD_BLOCK);
-        }
-        Ok(contents)
+        lz4_flex::block::decompress(self.packed, self.contents_bytes).map_err(|_| BAD_BLOCK)
     }
 
     /// The message in a row, out of the unpacked contents.

@@ -44,10 +44,4 @@ impl RecentRows {
     pub(super) fn put(&self, ended: &Ended) {
         self.rows.insert(ended.id, ended.clone());
     }
-
-    /// Bytes of all rows.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> u64 {
-        self.rows.weight()
-    }
 }
