@@ -24,7 +24,8 @@ use crate::service::Service;
 use crate::shard::clock::Clock;
 use crate::shard::commit::{Committer, Pause};
 use crate::shard::flush::Archiver;
-use crate::shard::host::{Seat, ShardHost};
+use crate::shard::host::{Gate, Seat, ShardHost};
+use crate::shard::hosts::Hosts;
 use crate::shard::usage::Usage;
 use crate::shard::value::Shard;
 use crate::store::claims::Claims;
@@ -74,13 +75,13 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let all = crate::domain::username::ShardId::all().collect::<Vec<_>>();
-    let epoch = runtime.block_on(stores.claims.claim(&all))?;
+    let epochs = runtime.block_on(stores.claims.claim(&all))?;
     let recovered = recover::recover_all(&stores.journal, settings.workers, &usage)?;
     metrics.unread.set(recovered.unread as i64);
     metrics.recovery_seconds.set(recovered.took.as_secs_f64());
     metrics.torn_tails.inc_by(stores.journal.torn_tails());
     tracing::info!(
-        epoch = epoch.0,
+        epoch = epochs.iter().map(|epoch| epoch.0).max(),
         unread = recovered.unread,
         took_ms = recovered.took.as_millis() as u64,
         "recovered the journal"
@@ -120,6 +121,7 @@ struct Parts<'a> {
 /// Everything that an HTTP worker takes with it when it starts.
 #[derive(Clone)]
 struct PublicServer {
+    hosts: Hosts,
     service: Service<LocalArchive>,
     metrics: Arc<Metrics>,
     limits: Arc<crate::domain::limits::Limits>,
@@ -163,15 +165,20 @@ impl Parts<'_> {
             journal: self.stores.journal.clone(),
             archiver: archiver.clone(),
             metrics: self.metrics.clone(),
-            is_gated: settings.durability == Durability::Committed,
+            gate: match settings.durability {
+                Durability::Committed => Gate::Commit,
+                Durability::Memory => Gate::Open,
+            },
             request_timeout: settings.request_timeout,
         };
         let seats = shards.into_iter().enumerate();
         let seats = seats
             .map(|(worker, shards)| Some((seat(worker), shards)))
             .collect();
+        let hosts = Hosts::new(settings.workers);
         Ok(PublicServer {
-            service: Service::new(settings.workers, self.stores.archive.clone()),
+            service: Service::new(hosts.clone(), self.stores.archive.clone()),
+            hosts,
             metrics: self.metrics.clone(),
             limits: limits.clone(),
             is_for_loopback: settings.listen.ip().to_canonical().is_loopback()
@@ -235,9 +242,10 @@ impl PublicServer {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         let seat = seats.get_mut(worker).and_then(Option::take);
         let (seat, shards) = seat.expect("a worker starts once; a fault ends the process");
-        self.service
-            .host(worker, ShardHost::start_here(seat, shards).recipient());
-        if self.service.is_hosted() {
+        let host = ShardHost::start_here(seat, shards);
+        self.hosts
+            .set(worker, host.clone().recipient(), host.recipient());
+        if self.hosts.are_started() {
             self.lifecycle.serve();
         }
         WORKER.set(Some(worker));

@@ -7,6 +7,7 @@
 pub mod file;
 pub mod flags;
 mod memory;
+pub mod scylla;
 pub mod suggest;
 pub mod unit;
 
@@ -20,6 +21,7 @@ use clap::{Args, FromArgMatches, ValueEnum};
 
 use crate::domain::limits::Limits;
 use flags::SettingsFlags;
+use scylla::ScyllaSettings;
 
 /// The least memory that is worth a server: below it not even the largest mailbox fits.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub archive_retention: Option<Duration>,
     /// Idempotency keys that are remembered at most.
     pub idempotency_keys_max: usize,
+    /// The cluster's stores; `None` where this machine's disk holds everything.
+    pub scylla: Option<ScyllaSettings>,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What is logged, in the words of `tracing_subscriber::EnvFilter`.
@@ -178,6 +182,7 @@ impl TryFrom<SettingsFlags> for Settings {
             memory_limit_bytes: flags.memory_limit.of(memory::available_bytes()),
             archive_retention: flags.archive_retention.0,
             idempotency_keys_max: flags.idempotency_keys_max,
+            scylla: flags.scylla.check()?,
             log_format: flags.log_format.unwrap_or_else(log_format_of_output),
             log: flags.log,
             limits: Limits {

@@ -4,6 +4,9 @@
 //! Counters count messages, not calls, when their event is committed, and never at a replay. Labels
 //! come from closed sets: never a username, an id or a key.
 
+mod cluster;
+
+pub use cluster::ClusterMetrics;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry,
@@ -16,8 +19,21 @@ const DURATION_BUCKETS_SECONDS: [f64; 12] = [
 ];
 
 /// What metrics count or measure: each has one of these words in its name.
-const UNITS: [&str; 8] = [
-    "seconds", "bytes", "messages", "requests", "keys", "errors", "tails", "steps",
+const UNITS: [&str; 14] = [
+    "seconds",
+    "bytes",
+    "messages",
+    "requests",
+    "keys",
+    "errors",
+    "tails",
+    "steps",
+    "members",
+    "shards",
+    "moves",
+    "claims",
+    "calls",
+    "violations",
 ];
 
 /// Handles of all metrics, resolved once.
@@ -48,6 +64,8 @@ pub struct Metrics {
     pub clock_steps: IntCounter,
     /// How long the last recovery took.
     pub recovery_seconds: Gauge,
+    /// What concerns a node of a cluster.
+    pub cluster: ClusterMetrics,
     http: HistogramVec,
 }
 
@@ -104,6 +122,7 @@ impl Metrics {
                 ),
             ),
             http: registered(&registry, request_durations()),
+            cluster: ClusterMetrics::new(&registry),
             registry,
         }
     }

@@ -4,43 +4,31 @@
 //! which comes when what it depends on is durable. What is no longer in memory is asked of the
 //! archive. Nothing here knows HTTP.
 
-use std::sync::{Arc, OnceLock};
-
-use actix::Recipient;
-use actix::dev::SendError;
-use tokio::sync::oneshot;
+use std::sync::Arc;
 
 use crate::domain::id::MessageId;
 use crate::domain::message::{End, Ended, Unread};
 use crate::domain::username::{ShardId, Username};
 use crate::shard::call::{
-    Accepted, Count, Delivered, Delivery, Found, Post, ReadPlace, Refusal, Take,
+    Accepted, CallError, Count, Delivered, Delivery, Found, Post, ReadPlace, Take,
 };
-use crate::shard::host::Command;
+use crate::shard::hosts::Hosts;
 use crate::store::StoreError;
 use crate::store::archive::Archive;
 
 /// The service as every HTTP worker sees it; cheap to clone.
 #[derive(Debug)]
 pub struct Service<A> {
-    hosts: Arc<[OnceLock<Recipient<Command>>]>,
+    hosts: Hosts,
     archive: Arc<A>,
 }
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// Nothing was done.
+    /// The shard gave none.
     #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Nothing was done: the service is starting, or too many calls wait.
-    #[error("too many requests wait; repeat after the time in Retry-After")]
-    Busy,
-    /// It is not known whether it was done.
-    #[error(
-        "no answer within the time-out: it is not known whether the request was carried out; repeat it with the same Idempotency-Key, or look the id up"
-    )]
-    OutcomeUnknown,
+    Call(#[from] CallError),
     /// The archive cannot be read.
     #[error("the archive cannot be read; repeat later")]
     Archive(#[source] StoreError),
@@ -65,26 +53,9 @@ impl<A> Clone for Service<A> {
 }
 
 impl<A: Archive> Service<A> {
-    /// A service over the shards of so many workers, none of which has started.
-    pub fn new(workers: usize, archive: Arc<A>) -> Service<A> {
-        Service {
-            hosts: std::iter::repeat_with(OnceLock::new)
-                .take(workers)
-                .collect(),
-            archive,
-        }
-    }
-
-    /// Sets where the shards of one worker are hosted; once per worker.
-    pub fn host(&self, worker: usize, host: Recipient<Command>) {
-        self.hosts[worker]
-            .set(host)
-            .expect("a worker starts one host");
-    }
-
-    /// Whether every shard has its host, so that no call is refused for the start's sake.
-    pub fn is_hosted(&self) -> bool {
-        self.hosts.iter().all(|host| host.get().is_some())
+    /// A service over these hosts and this archive.
+    pub fn new(hosts: Hosts, archive: Arc<A>) -> Service<A> {
+        Service { hosts, archive }
     }
 
     /// Accepts a message.
@@ -92,10 +63,7 @@ impl<A: Archive> Service<A> {
     /// # Errors
     /// [`ServiceError`]
     pub async fn post(&self, post: Post) -> Result<Accepted, ServiceError> {
-        let shard = post.hash.route().shard();
-        Ok(self
-            .ask(shard, |answer| Command::Post(post, answer))
-            .await??)
+        Ok(self.hosts.post(post).await?)
     }
 
     /// Delivers the oldest messages of a mailbox, which are thereby expired.
@@ -104,9 +72,7 @@ impl<A: Archive> Service<A> {
     /// [`ServiceError`]
     pub async fn take(&self, take: Take) -> Result<Delivery, ServiceError> {
         let shard = take.hash.route().shard();
-        let mut delivery = self
-            .ask(shard, |answer| Command::Take(take, answer))
-            .await??;
+        let mut delivery = self.hosts.take(take).await?;
         if let Some(place) = delivery.archived.take() {
             delivery.messages = self.read_again(shard, place, delivery.messages).await?;
         }
@@ -118,11 +84,7 @@ impl<A: Archive> Service<A> {
     /// # Errors
     /// [`ServiceError`]
     pub async fn count(&self, username: Username) -> Result<Count, ServiceError> {
-        let hash = username.hash();
-        self.ask(hash.route().shard(), |answer| {
-            Command::Count(username, hash, answer)
-        })
-        .await
+        Ok(self.hosts.count(username).await?)
     }
 
     /// Looks a message up: in memory first, then in the archive. An ending leaves memory after its
@@ -131,10 +93,7 @@ impl<A: Archive> Service<A> {
     /// # Errors
     /// [`ServiceError`]
     pub async fn find(&self, id: MessageId) -> Result<Option<Message>, ServiceError> {
-        match self
-            .ask(id.route().shard(), |answer| Command::Find(id, answer))
-            .await?
-        {
+        match self.hosts.find(id).await? {
             Found::Unread(username, message) => Ok(Some(Message::Unread(username, message))),
             Found::Ended(ended) => Ok(Some(Message::Ended(ended))),
             Found::Elsewhere => {
@@ -172,22 +131,5 @@ impl<A: Archive> Service<A> {
         messages.sort_unstable_by_key(|message| message.id);
         messages.dedup_by_key(|message| message.id);
         Ok(messages)
-    }
-
-    async fn ask<R>(
-        &self,
-        shard: ShardId,
-        command: impl FnOnce(oneshot::Sender<R>) -> Command,
-    ) -> Result<R, ServiceError> {
-        let host = self.hosts[shard.index() % self.hosts.len()]
-            .get()
-            .ok_or(ServiceError::Busy)?;
-        let (answer, asker) = oneshot::channel();
-        host.try_send(command(answer))
-            .map_err(|refused| match refused {
-                SendError::Full(_) => ServiceError::Busy,
-                SendError::Closed(_) => ServiceError::Busy,
-            })?;
-        asker.await.map_err(|_| ServiceError::OutcomeUnknown)
     }
 }

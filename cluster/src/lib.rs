@@ -7,4 +7,20 @@ pub mod shard;
 
 pub mod member;
 
+mod ring;
+
+pub mod placement;
+
+pub mod registry;
+
+pub mod membership;
+
+pub mod failure;
+
+pub mod clocks;
+
 pub mod ownership;
+
+pub mod peer;
+
+pub mod sim;

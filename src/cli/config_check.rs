@@ -6,6 +6,7 @@ use super::parse::Sources;
 use super::{Failure, terminal};
 use crate::config::Settings;
 use crate::config::flags::SettingsFlags;
+use crate::config::scylla::ScyllaSettings;
 use crate::config::unit::{show_duration, show_size};
 
 /// Look at the settings.
@@ -38,9 +39,41 @@ impl Config {
 }
 
 fn effective(settings: &Settings) -> Vec<(&'static str, String)> {
-    let limits = &settings.limits;
-    let size = |bytes: usize| show_size(bytes as u64);
-    let seconds = |seconds| show_duration(std::time::Duration::from_secs(seconds));
+    let mut rows = service_rows(settings);
+    rows.extend(
+        settings
+            .scylla
+            .as_ref()
+            .map(scylla_rows)
+            .unwrap_or_default(),
+    );
+    rows.extend(limit_rows(settings));
+    rows
+}
+
+fn scylla_rows(scylla: &ScyllaSettings) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("cluster-name", scylla.cluster_name.clone()),
+        ("scylla", scylla.address.to_string()),
+        ("scylla-scope", name_of(scylla.scope)),
+        ("scylla-replication", scylla.replication.to_string()),
+    ];
+    rows.extend(
+        scylla
+            .datacenter
+            .iter()
+            .map(|name| ("scylla-datacenter", name.clone())),
+    );
+    let file = |path: &std::path::Path| path.display().to_string();
+    if let Some((user, password)) = &scylla.login {
+        rows.push(("scylla-user", user.clone()));
+        rows.push(("scylla-password-file", file(password)));
+    }
+    rows.extend(scylla.ca.iter().map(|ca| ("scylla-ca", file(ca))));
+    rows
+}
+
+fn service_rows(settings: &Settings) -> Vec<(&'static str, String)> {
     vec![
         ("listen", settings.listen.to_string()),
         ("admin-listen", settings.admin_listen.to_string()),
@@ -64,6 +97,14 @@ fn effective(settings: &Settings) -> Vec<(&'static str, String)> {
         ),
         ("log-format", name_of(settings.log_format)),
         ("log", settings.log.clone()),
+    ]
+}
+
+fn limit_rows(settings: &Settings) -> Vec<(&'static str, String)> {
+    let limits = &settings.limits;
+    let size = |bytes: usize| show_size(bytes as u64);
+    let seconds = |seconds| show_duration(std::time::Duration::from_secs(seconds));
+    vec![
         ("username-chars-max", limits.username_chars_max.to_string()),
         ("text-bytes-max", size(limits.text_bytes_max)),
         ("timeout-max", seconds(limits.timeout_secs_max)),

@@ -11,6 +11,7 @@ mod healthcheck;
 mod noop;
 mod parse;
 mod read;
+mod schema;
 mod send;
 mod serve;
 mod terminal;
@@ -52,6 +53,8 @@ pub enum Command {
     Healthcheck(healthcheck::Healthcheck),
     /// Look at the settings
     Config(config_check::Config),
+    /// Prepare ScyllaDB
+    Schema(schema::Schema),
     /// The server that does nothing, which `bench --against-noop` compares with
     #[command(hide = true)]
     Noop(noop::Noop),
@@ -106,6 +109,7 @@ fn dispatch(
         Command::Bench(command) => block_on(command.run()),
         Command::Healthcheck(command) => block_on(command.run()),
         Command::Config(command) => command.run(sources),
+        Command::Schema(command) => command.run(),
         Command::Noop(command) => command.run(),
     }
 }

@@ -125,6 +125,7 @@ fn variable_behind(flag: &str, words: &[OsString]) -> Option<String> {
         word.strip_prefix(flag)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     });
-    let variable = format!("MAYFLY_{}", name.replace('-', "_").to_uppercase());
+    let variable = file::variable_of(name)
+        .unwrap_or_else(|| format!("MAYFLY_{}", name.replace('-', "_").to_uppercase()));
     (!given && std::env::var_os(&variable).is_some()).then_some(variable)
 }

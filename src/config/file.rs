@@ -80,6 +80,15 @@ pub fn check_variables(names: impl IntoIterator<Item = String>) -> Result<(), Se
     Ok(())
 }
 
+/// The variable of the setting with this flag.
+pub fn variable_of(flag: &str) -> Option<String> {
+    let flags = flags_alone();
+    let arg = flags
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(flag))?;
+    Some(String::from(arg.get_env()?.to_str()?))
+}
+
 /// What clap says against a value, without the name of its flag: for one line that names the
 /// place itself.
 pub fn reason(error: &clap::Error) -> String {

@@ -11,6 +11,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use tracing_subscriber::EnvFilter;
 
+use super::scylla::ScyllaFlags;
 use super::unit::{MemoryAmount, parse_duration, parse_size, show_duration, show_size};
 use super::{Durability, LogFormat};
 
@@ -87,6 +88,9 @@ pub struct SettingsFlags {
     /// info,mayfly=debug
     #[arg(long, env = "MAYFLY_LOG", value_name = "FILTER", default_value = "warn,mayfly=info", value_parser = log_filter)]
     pub log: String,
+    /// The cluster's stores.
+    #[command(flatten)]
+    pub scylla: ScyllaFlags,
     /// The limits.
     #[command(flatten)]
     pub limits: LimitFlags,
@@ -207,7 +211,7 @@ fn body_bytes(text: &str) -> Result<usize, String> {
     size_within(text, KIB, 64 * MIB)
 }
 
-fn count_within(text: &str, min: usize, max: usize) -> Result<usize, String> {
+pub(super) fn count_within(text: &str, min: usize, max: usize) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (min..=max).contains(&count) => Ok(count),
         _ => Err(format!("write a whole number from {min} to {max}")),

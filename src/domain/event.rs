@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::MessageId;
-use super::key::KeyClaim;
+use super::key::{KeyClaim, stored};
 use super::message::Attributes;
 use super::time::UnixMs;
 
@@ -48,6 +48,7 @@ pub struct Posted<'a> {
     /// Its attributes, usually none.
     pub attributes: Attributes,
     /// The idempotency key it came with.
+    #[serde(with = "stored")]
     pub key: Option<KeyClaim>,
 }
 
@@ -59,6 +60,7 @@ pub struct Taken<'a> {
     /// What was delivered; `None` for an empty read, recorded only with a key.
     pub range: Option<TakenRange>,
     /// The idempotency key it came with.
+    #[serde(with = "stored")]
     pub key: Option<KeyClaim>,
 }
 
@@ -113,6 +115,7 @@ pub struct UnknownEvent {
 #[cfg(test)]
 mod tests {
     use super::super::id::IdStamp;
+    use super::super::key::KeyKind;
     use super::super::username::Route;
     use super::*;
 
@@ -129,6 +132,7 @@ mod tests {
 
     fn events() -> Vec<Event<'static>> {
         let key = KeyClaim {
+            kind: KeyKind::Client,
             hash: [7; 16],
             body: 9,
         };
@@ -156,6 +160,11 @@ mod tests {
                 username: "alice",
                 range: None,
                 key: Some(key),
+            }),
+            Event::Taken(Taken {
+                username: "alice",
+                range: None,
+                key: Some(KeyClaim::of_call([9; 16])),
             }),
             Event::Advanced,
             Event::Archived { through: UnixMs(5) },

@@ -1,15 +1,18 @@
-//! Idempotency keys: what a repeated request is recognised by.
+//! Idempotency keys: what a repeated request is recognised by, a client's or a node's.
 //!
 //! Only hashes are kept. They are SHA-256 cut short, so that nobody can craft a request that is
 //! taken for somebody else's repeat.
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::username::Username;
 
-/// How long a key is remembered, in milliseconds.
+/// How long a key of a client is remembered, in milliseconds.
 pub const KEY_WINDOW_MS: u64 = 10 * 60 * 1_000;
+
+/// How long the id of a forwarded call is remembered, in milliseconds: many times the longest
+/// deadline of a call.
+pub const CALL_WINDOW_MS: u64 = 60 * 1_000;
 
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 255;
@@ -23,9 +26,30 @@ pub enum Operation {
     Read,
 }
 
+/// Who made a key, and so how long it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A client: ten minutes.
+    Client,
+    /// The node that forwarded a call: a minute.
+    Call,
+}
+
+impl KeyKind {
+    /// How long such a key is remembered, in milliseconds.
+    pub fn window_ms(self) -> u64 {
+        match self {
+            KeyKind::Client => KEY_WINDOW_MS,
+            KeyKind::Call => CALL_WINDOW_MS,
+        }
+    }
+}
+
 /// A key as it is remembered: 128 bits for (operation, username, key), 64 for what was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyClaim {
+    /// Who made it.
+    pub kind: KeyKind,
     /// Hash of operation, username and key.
     pub hash: [u8; 16],
     /// Hash of the rest of the request: another one under the same key is a mistake of the client.
@@ -48,9 +72,62 @@ impl KeyClaim {
         let name = digest([scope, username.as_str().as_bytes(), key]);
         let body = digest(fields);
         KeyClaim {
+            kind: KeyKind::Client,
             hash: first_bytes(&name),
             body: u64::from_be_bytes(first_bytes(&body)),
         }
+    }
+
+    /// Whether a client made it.
+    pub fn is_of_client(&self) -> bool {
+        self.kind == KeyKind::Client
+    }
+
+    /// The claim of a forwarded call by its id, which is drawn at random: a repeat of the call is the
+    /// same request.
+    pub fn of_call(id: [u8; 16]) -> KeyClaim {
+        KeyClaim {
+            kind: KeyKind::Call,
+            hash: id,
+            body: 0,
+        }
+    }
+}
+
+/// How events hold a key that may be missing.
+pub(super) mod stored {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{KeyClaim, KeyKind};
+
+    #[derive(Serialize, Deserialize)]
+    enum Stored {
+        None,
+        Client { hash: [u8; 16], body: u64 },
+        Call { id: [u8; 16] },
+    }
+
+    pub fn serialize<S: Serializer>(key: &Option<KeyClaim>, to: S) -> Result<S::Ok, S::Error> {
+        let stored = match *key {
+            None => Stored::None,
+            Some(KeyClaim { kind, hash, body }) => match kind {
+                KeyKind::Client => Stored::Client { hash, body },
+                KeyKind::Call => Stored::Call { id: hash },
+            },
+        };
+        stored.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<KeyClaim>, D::Error> {
+        Ok(match Stored::deserialize(from)? {
+            Stored::None => None,
+            Stored::Client { hash, body } => Some(KeyClaim {
+                kind: KeyKind::Client,
+                hash,
+                body,
+            }),
+            Stored::Call { id } => Some(KeyClaim::of_call(id)),
+        })
     }
 }
 

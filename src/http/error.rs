@@ -10,7 +10,7 @@ use super::body::{BodyError, BodyErrorKind, Place};
 use super::write::put_json_string;
 use crate::domain::username::UsernameError;
 use crate::service::ServiceError;
-use crate::shard::call::Refusal;
+use crate::shard::call::{CallError, Refusal};
 
 /// What clients of a 503 are told to wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -246,13 +246,17 @@ impl From<UsernameError> for Problem {
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Problem {
         let kind = match &error {
-            ServiceError::Refused(Refusal::MailboxFull(_)) => Kind::MailboxFull,
-            ServiceError::Refused(Refusal::KeyReused) => Kind::KeyReused,
-            ServiceError::Refused(Refusal::KeysFull) => Kind::KeysFull,
-            ServiceError::Refused(Refusal::MemoryFull) => Kind::MemoryFull,
-            ServiceError::Refused(Refusal::DiskFull) => Kind::DiskFull,
-            ServiceError::Refused(Refusal::Overloaded) | ServiceError::Busy => Kind::Overloaded,
-            ServiceError::OutcomeUnknown => Kind::OutcomeUnknown,
+            ServiceError::Call(CallError::Refused(refusal)) => match refusal {
+                Refusal::MailboxFull(_) => Kind::MailboxFull,
+                Refusal::KeyReused => Kind::KeyReused,
+                Refusal::KeysFull => Kind::KeysFull,
+                Refusal::MemoryFull => Kind::MemoryFull,
+                Refusal::DiskFull => Kind::DiskFull,
+                Refusal::Overloaded | Refusal::NotHere => Kind::Overloaded,
+                Refusal::StoreAway => Kind::StoreAway,
+            },
+            ServiceError::Call(CallError::Busy) => Kind::Overloaded,
+            ServiceError::Call(CallError::OutcomeUnknown) => Kind::OutcomeUnknown,
             ServiceError::Archive(_) => Kind::StoreAway,
         };
         if let ServiceError::Archive(source) = &error {

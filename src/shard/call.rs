@@ -1,5 +1,7 @@
 //! What can be asked of a shard, what it answers, and why it may refuse.
 
+use tokio::sync::oneshot;
+
 use crate::domain::event::TakenRange;
 use crate::domain::id::MessageId;
 use crate::domain::key::KeyClaim;
@@ -96,6 +98,25 @@ pub enum Found {
     Elsewhere,
 }
 
+/// The way back for an answer.
+pub type Asker<R> = oneshot::Sender<Result<R, Refusal>>;
+
+/// Why a call has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Nothing was done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Nothing was done: the service is starting, or too many calls wait.
+    #[error("too many requests wait; repeat after the time in Retry-After")]
+    Busy,
+    /// It is not known whether it was done.
+    #[error(
+        "no answer within the time-out: it is not known whether the request was carried out; repeat it with the same Idempotency-Key, or look the id up"
+    )]
+    OutcomeUnknown,
+}
+
 /// Why nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -120,6 +141,12 @@ pub enum Refusal {
     /// The disk has no room for posts, or the archive cannot be written.
     #[error("the data directory's disk is full; repeat after space was freed")]
     DiskFull,
+    /// This process does not own the shard, or no more.
+    #[error("the shard of this username is moving; repeat after the time in Retry-After")]
+    NotHere,
+    /// What is decided cannot be made durable for now.
+    #[error("the store cannot be reached; repeat after the time in Retry-After")]
+    StoreAway,
     /// More waits to be committed than may.
     #[error(
         "more requests wait for the disk than it can take; repeat after the time in Retry-After"

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 
+use crate::domain::username::ShardId;
 use crate::store::StoreError;
 use crate::store::group::Group;
 use crate::store::journal::Journal;
@@ -35,10 +36,16 @@ pub struct Stage {
     pub group: Group,
 }
 
-/// Everything that a worker staged in batches up to this number is durable.
-#[derive(Clone, Copy, Debug, Message)]
+/// Everything that a worker staged in batches up to this number is durable, and its shards were this
+/// process's after that.
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Committed(pub u64);
+pub struct Committed {
+    /// The last batch.
+    pub batch: u64,
+    /// But for these shards.
+    pub lost: Arc<[ShardId]>,
+}
 
 impl Staging {
     /// The batch that is being filled.
@@ -151,14 +158,20 @@ fn run<J: Journal>(
         source,
     })?;
     let (mut group, mut taken) = (Group::default(), Vec::with_capacity(stagings.len()));
+    let none_lost: Arc<[ShardId]> = Arc::new([]);
     loop {
         let stopping = doorbell.wait();
         take_all(stagings, &mut group, &mut taken);
-        if !group.is_empty() {
-            runtime.block_on(journal.append(&group))?;
+        if !taken.is_empty() {
+            let appended = runtime.block_on(journal.append(&group))?;
+            let lost = match appended.lost {
+                lost if lost.is_empty() => none_lost.clone(),
+                lost => lost.into(),
+            };
             for (staging, batch) in taken.drain(..) {
                 if let Some(listener) = staging.listener.get() {
-                    listener.do_send(Committed(batch));
+                    let lost = lost.clone();
+                    listener.do_send(Committed { batch, lost });
                 }
             }
         } else if stopping {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::domain::message::Ended;
+use crate::domain::time::UnixMs;
 
 /// Numbers count around at 31 bits, so that an index entry has room for them.
 const NUMBER_MASK: u32 = (1 << 31) - 1;
@@ -15,6 +16,8 @@ const NUMBER_MASK: u32 = (1 << 31) - 1;
 pub struct Endings {
     /// The oldest ones, which the archive has, too; none at first.
     handed_over: Arc<Vec<Ended>>,
+    /// Every ending at or before this time is among `handed_over` or archived already.
+    through: UnixMs,
     entries: Vec<Ended>,
     first: u32,
 }
@@ -36,9 +39,11 @@ impl Endings {
         }
     }
 
-    /// Hands over all there are; those that were handed over before, until these are let go.
-    pub fn hand_over(&mut self) -> Option<Arc<Vec<Ended>>> {
+    /// Hands over all there are, among them every one at or before `through`; those that were handed
+    /// over before, until these are let go.
+    pub fn hand_over(&mut self, through: UnixMs) -> Option<Arc<Vec<Ended>>> {
         if self.handed_over.is_empty() {
+            self.through = through;
             // As many may come again.
             let room = Vec::with_capacity(self.entries.len());
             self.handed_over = Arc::new(std::mem::replace(&mut self.entries, room));
@@ -46,11 +51,11 @@ impl Endings {
         (!self.handed_over.is_empty()).then(|| self.handed_over.clone())
     }
 
-    /// Removes what was handed over.
-    pub fn let_go(&mut self) -> Arc<Vec<Ended>> {
+    /// Removes what was handed over, and tells it with its time.
+    pub fn let_go(&mut self) -> (Arc<Vec<Ended>>, UnixMs) {
         let gone = std::mem::take(&mut self.handed_over);
         self.first = self.number(gone.len());
-        gone
+        (gone, self.through)
     }
 
     /// All of them, oldest first.
@@ -119,7 +124,7 @@ mod tests {
             ..Endings::default()
         };
         let mut numbers: Vec<_> = (0..3).map(|ms| endings.push(ended(ms))).collect();
-        endings.hand_over();
+        endings.hand_over(UnixMs(2));
         numbers.extend((3..5).map(|ms| endings.push(ended(ms))));
         assert_eq!(numbers, [NUMBER_MASK - 1, NUMBER_MASK, 0, 1, 2]);
         assert!(
@@ -140,18 +145,19 @@ mod tests {
     #[test]
     fn what_is_handed_over_is_handed_over_again_until_it_is_let_go() {
         let mut endings = Endings::default();
-        assert!(endings.hand_over().is_none());
+        assert!(endings.hand_over(UnixMs(0)).is_none());
         endings.push(ended(0));
-        let times = |part: Option<Arc<Vec<Ended>>>| -> Vec<u64> {
-            part.iter()
-                .flat_map(|part| part.iter().map(|e| e.ended_at.0))
-                .collect()
-        };
-        assert_eq!(times(endings.hand_over()), [0]);
+        let times = |part: &[Ended]| -> Vec<u64> { part.iter().map(|e| e.ended_at.0).collect() };
+        let handed_over = endings.hand_over(UnixMs(0)).expect("one");
+        assert_eq!(times(&handed_over), [0]);
         endings.push(ended(1));
-        assert_eq!(times(endings.hand_over()), [0]);
-        assert_eq!(times(Some(endings.let_go())), [0]);
-        assert_eq!(times(endings.hand_over()), [1]);
+        let again = endings.hand_over(UnixMs(1)).expect("the same one");
+        assert_eq!(times(&again), [0]);
+        let (gone, through) = endings.let_go();
+        assert_eq!((times(&gone), through), (vec![0], UnixMs(0)));
+        let next = endings.hand_over(UnixMs(1)).expect("the other one");
+        assert_eq!(times(&next), [1]);
         assert_eq!(endings.len(), 1);
+        assert_eq!(endings.let_go().1, UnixMs(1));
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
 
-use super::upkeep::Flush;
+use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::domain::username::{SHARDS, ShardId};
 use crate::metrics::Metrics;
@@ -27,16 +27,16 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Endings of some shards of one worker.
 #[derive(Debug)]
 pub struct FlushBatch {
-    /// The endings by shard; their events are durable.
-    pub parts: Vec<(ShardId, Flush)>,
+    /// The endings by shard and stay of the shard on its host; their events are durable.
+    pub parts: Vec<(ShardId, u64, Arc<Vec<Ended>>)>,
     /// Who is told when they are archived.
     pub reply: Recipient<Archived>,
 }
 
-/// The archive holds what these shards handed over, and all that ended through the time.
+/// The archive holds what these shards handed over in these stays.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Archived(pub Vec<(ShardId, UnixMs)>);
+pub struct Archived(pub Vec<(ShardId, u64)>);
 
 /// The way to the archiver's thread.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ impl<A: Archive> Worker<A> {
     /// Writes the rows, however often that takes, then tells the hosts.
     fn archive_all(&self, batches: Vec<FlushBatch>) {
         let parts = || batches.iter().flat_map(|batch| &batch.parts);
-        let rows = || parts().flat_map(|(_, flush)| flush.endings.iter());
+        let rows = || parts().flat_map(|(.., endings)| endings.iter());
         while let Err(error) = self.runtime.block_on(self.archive.put(rows())) {
             self.report(&error);
             thread::sleep(INTERVAL);
@@ -133,9 +133,7 @@ impl<A: Archive> Worker<A> {
         }
         self.metrics.archived.inc_by(rows().count() as u64);
         for FlushBatch { parts, reply } in batches {
-            let archived = parts
-                .into_iter()
-                .map(|(shard, flush)| (shard, flush.through));
+            let archived = parts.into_iter().map(|(shard, stay, _)| (shard, stay));
             reply.do_send(Archived(archived.collect()));
         }
     }

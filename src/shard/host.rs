@@ -8,20 +8,21 @@ use std::time::Duration;
 use actix::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::oneshot;
 
-use super::call::{Accepted, Count, Delivery, Found, Post, Refusal, Take};
+use super::call::{Accepted, Delivery, Post, Refusal, Take};
 use super::clock::Clock;
+use super::command::Command;
 use super::commit::{Committed, STAGE_BYTES_MAX, Staging};
 use super::flush::{Archived, Archiver, FlushBatch};
+use super::held::Held;
+use super::moves::Elsewhere;
 use super::pending::{Pending, Reply};
 use super::turn::{Tally, Turn};
 use super::usage::Usage;
 use super::value::Shard;
-use crate::domain::id::MessageId;
 use crate::domain::limits::Limits;
 use crate::domain::time::UnixMs;
-use crate::domain::username::{SHARDS, ShardId, Username, UsernameHash};
+use crate::domain::username::SHARDS;
 use crate::metrics::Metrics;
 use crate::store::journal::Journal;
 
@@ -34,20 +35,6 @@ const EXPIRED_PER_TURN_MAX: u64 = 256;
 /// How often one part of the shards is looked after; all are once a second.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(125);
 const UPKEEP_PARTS: usize = 8;
-
-/// What is asked of a shard, with the way back for the answer.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum Command {
-    /// Accept a message.
-    Post(Post, oneshot::Sender<Result<Accepted, Refusal>>),
-    /// Deliver a mailbox's oldest messages.
-    Take(Take, oneshot::Sender<Result<Delivery, Refusal>>),
-    /// Count a mailbox.
-    Count(Username, UsernameHash, oneshot::Sender<Count>),
-    /// Look a message up.
-    Find(MessageId, oneshot::Sender<Found>),
-}
 
 /// What a host works with.
 #[derive(Debug)]
@@ -66,47 +53,73 @@ pub struct Seat<J> {
     pub archiver: Archiver,
     /// Where commits are counted.
     pub metrics: Arc<Metrics>,
-    /// Whether answers wait for the commit; without, they leave at once and a crash may lose them.
-    pub is_gated: bool,
+    /// What an answer waits for.
+    pub gate: Gate,
     /// When an answer that still waits is given up.
     pub request_timeout: Duration,
+}
+
+/// What an answer waits for before it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing: a crash may lose what was acknowledged last.
+    Open,
+    /// The commit of the shard's last event.
+    Commit,
+    /// That, and then a look whether the shard is still this process's.
+    Fence,
 }
 
 /// The actor.
 #[derive(Debug)]
 pub struct ShardHost<J: Journal> {
-    seat: Seat<J>,
-    shards: Vec<Shard>,
-    /// Where in `shards` each shard is.
-    places: [u16; SHARDS],
-    pending: Pending,
+    pub(super) seat: Seat<J>,
+    pub(super) shards: Vec<Hosted>,
+    /// Where in `shards` each shard is; [`NOWHERE`] for those of others.
+    pub(super) places: [u16; SHARDS],
+    pub(super) pending: Pending,
+    /// What waits for shards that are being handed over.
+    pub(super) held: Held,
     random: StdRng,
     timer: Option<(SpawnHandle, UnixMs)>,
     /// Endings that wait for the commit of a batch before they may be archived.
     flushes: VecDeque<(u64, FlushBatch)>,
-    /// Shards whose endings are on their way to the archive.
-    is_flushing: Vec<bool>,
     upkeep_part: usize,
 }
+
+/// A shard with what its host knows of it.
+#[derive(Debug)]
+pub(super) struct Hosted {
+    pub(super) shard: Shard,
+    /// Tells this stay of the shard from an earlier one on this host.
+    pub(super) stay: u64,
+    /// Whether endings of it are on their way to the archive.
+    pub(super) is_flushing: bool,
+    /// Whether it may decide nothing any more, as it is being handed over.
+    pub(super) is_frozen: bool,
+}
+
+/// In `places`: the shard is not here.
+pub(super) const NOWHERE: u16 = u16::MAX;
 
 impl<J: Journal> ShardHost<J> {
     /// A host of `shards` on `seat`.
     pub fn new(seat: Seat<J>, shards: Vec<Shard>) -> ShardHost<J> {
-        let mut places = [u16::MAX; SHARDS];
-        for (place, shard) in shards.iter().enumerate() {
-            places[shard.id.index()] = place as u16;
-        }
-        ShardHost {
-            is_flushing: vec![false; shards.len()],
+        let mut host = ShardHost {
             seat,
-            shards,
-            places,
+            shards: Vec::with_capacity(shards.len()),
+            places: [NOWHERE; SHARDS],
             pending: Pending::default(),
+            held: Held::default(),
             random: StdRng::from_rng(&mut rand::rng()),
             timer: None,
             flushes: VecDeque::new(),
             upkeep_part: 0,
+        };
+        for shard in shards {
+            host.adopt(shard, 0);
         }
+        host
     }
 
     /// Starts the host on this thread; it takes [`COMMANDS_MAX`] commands from its first moment on.
@@ -117,19 +130,34 @@ impl<J: Journal> ShardHost<J> {
         })
     }
 
-    /// Runs one call of one shard and stages what it decided; tells the batch that its answer waits
-    /// for.
-    fn with_shard<R>(
+    /// Runs one call of the shard at `place`, stages what it decided, and tells the batch that its
+    /// answer waits for.
+    pub(super) fn answer_with<R>(
         &mut self,
-        shard: ShardId,
+        place: usize,
         call: impl FnOnce(&mut Shard, &mut Turn<'_>) -> R,
     ) -> (u64, R) {
-        let place = usize::from(self.places[shard.index()]);
+        let (batch, answer) = self.run(place, self.seat.gate == Gate::Fence, call);
+        let waits_for = match self.seat.gate {
+            Gate::Open => 0,
+            Gate::Commit => self.shards[place].shard.last_batch,
+            Gate::Fence => batch,
+        };
+        (waits_for, answer)
+    }
+
+    /// Runs one call of the shard at `place`, stages what it decided, and tells in which batch.
+    fn run<R>(
+        &mut self,
+        place: usize,
+        is_asked: bool,
+        call: impl FnOnce(&mut Shard, &mut Turn<'_>) -> R,
+    ) -> (u64, R) {
         let (now, random) = (self.seat.clock.now(), self.random.next_u64());
         let mut tally = Tally::default();
         let mut stage = self.seat.staging.lock();
         let (batch, before) = (stage.batch, stage.group.len());
-        let shard = &mut self.shards[place];
+        let shard = &mut self.shards[place].shard;
         let answer = call(
             shard,
             &mut Turn {
@@ -139,14 +167,17 @@ impl<J: Journal> ShardHost<J> {
                 usage: &self.seat.usage,
                 group: &mut stage.group,
                 batch,
-                position: self.seat.journal.position(),
+                position: self.seat.journal.position(shard.id),
                 tally: &mut tally,
             },
         );
         let has_staged = stage.group.len() > before;
+        if is_asked {
+            stage.group.ask(shard.id);
+        }
         drop(stage);
         let last_batch = shard.last_batch;
-        if has_staged {
+        if has_staged || is_asked {
             self.seat.staging.ring();
         }
         // What expired in the millisecond of an earlier event is told by that event.
@@ -157,8 +188,7 @@ impl<J: Journal> ShardHost<J> {
                 self.publish(tally);
             }
         }
-        let waits_for = if self.seat.is_gated { last_batch } else { 0 };
-        (waits_for, answer)
+        (batch, answer)
     }
 
     /// Counts what is durable.
@@ -170,26 +200,24 @@ impl<J: Journal> ShardHost<J> {
         metrics.unread.add(tally.unread);
     }
 
-    fn post(&mut self, post: Post) -> (u64, Result<Accepted, Refusal>) {
+    fn post(&mut self, place: usize, post: Post) -> (u64, Result<Accepted, Refusal>) {
         let is_full = !self.seat.journal.has_room() || self.seat.archiver.is_failing();
         let is_full = is_full.then_some(Refusal::DiskFull);
-        let shard = post.hash.route().shard();
-        self.with_shard(shard, |shard, turn| match is_full.or(overload(turn)) {
+        self.answer_with(place, |shard, turn| match is_full.or(overload(turn)) {
             Some(refusal) if !shard.knows(post.key, turn) => Err(refusal),
             _ => shard.post(post, turn),
         })
     }
 
-    fn take(&mut self, take: Take) -> (u64, Result<Delivery, Refusal>) {
-        let shard = take.hash.route().shard();
-        self.with_shard(shard, |shard, turn| match overload(turn) {
+    fn take(&mut self, place: usize, take: Take) -> (u64, Result<Delivery, Refusal>) {
+        self.answer_with(place, |shard, turn| match overload(turn) {
             Some(refusal) if !shard.knows(take.key, turn) => Err(refusal),
             _ => shard.take(take, turn),
         })
     }
 
     /// Makes sure that the timer rings at `due` or before.
-    fn arm(&mut self, due: Option<UnixMs>, ctx: &mut Context<Self>) {
+    pub(super) fn arm(&mut self, due: Option<UnixMs>, ctx: &mut Context<Self>) {
         let Some(due) = due else { return };
         if let Some((timer, armed)) = self.timer {
             if armed <= due {
@@ -207,14 +235,14 @@ impl<J: Journal> ShardHost<J> {
         let now = self.seat.clock.now();
         let mut left = EXPIRED_PER_TURN_MAX;
         for place in 0..self.shards.len() {
-            let shard = &self.shards[place];
-            if left > 0 && shard.next_due().is_some_and(|due| due <= now) {
+            let hosted = &self.shards[place];
+            if left > 0 && hosted.next_due().is_some_and(|due| due <= now) {
                 let (_, expired) =
-                    self.with_shard(shard.id, |shard, turn| shard.expire_due(turn, left));
+                    self.run(place, false, |shard, turn| shard.expire_due(turn, left));
                 left = left.saturating_sub(expired);
             }
         }
-        let due = self.shards.iter().filter_map(Shard::next_due).min();
+        let due = self.shards.iter().filter_map(Hosted::next_due).min();
         self.arm(due, ctx);
     }
 
@@ -222,20 +250,26 @@ impl<J: Journal> ShardHost<J> {
     /// endings to the archive.
     fn look_after(&mut self, ctx: &mut Context<Self>) {
         self.pending.give_up(self.seat.request_timeout);
+        self.held.give_up(self.seat.request_timeout);
         let part = self.upkeep_part;
         self.upkeep_part = (part + 1) % UPKEEP_PARTS;
-        let (now, position) = (self.seat.clock.now(), self.seat.journal.position());
+        let now = self.seat.clock.now();
         let (mut flush, mut last_batch, mut bases) = (Vec::new(), 0, Vec::new());
         for place in (part..self.shards.len()).step_by(UPKEEP_PARTS) {
-            let shard = &mut self.shards[place];
+            let hosted = &mut self.shards[place];
+            if hosted.is_frozen {
+                continue;
+            }
+            let shard = &mut hosted.shard;
             shard.forget_keys(now, &self.seat.usage);
-            bases.push((shard.id, shard.base().unwrap_or(position)));
-            if !self.is_flushing[place]
+            let end = || self.seat.journal.position(shard.id);
+            bases.push((shard.id, shard.base().unwrap_or_else(end)));
+            if !hosted.is_flushing
                 && let Some(endings) = shard.flush()
             {
-                self.is_flushing[place] = true;
+                hosted.is_flushing = true;
                 last_batch = last_batch.max(shard.last_batch);
-                flush.push((shard.id, endings));
+                flush.push((shard.id, hosted.stay, endings));
             }
         }
         if !flush.is_empty() {
@@ -293,40 +327,45 @@ impl<J: Journal> Handler<Command> for ShardHost<J> {
     type Result = ();
 
     fn handle(&mut self, command: Command, ctx: &mut Context<Self>) {
+        let id = command.shard();
+        let place = match self.place_to_decide(id) {
+            Ok(place) => place,
+            Err(Elsewhere::Moving) => return self.held.hold(command),
+            Err(Elsewhere::Gone) => return command.refuse(Refusal::NotHere),
+        };
         let (batch, reply) = match command {
             Command::Post(post, asker) => {
-                let shard = post.hash.route().shard();
-                let (batch, answer) = self.post(post);
-                self.arm(
-                    self.shards[usize::from(self.places[shard.index()])].next_due(),
-                    ctx,
-                );
+                let (batch, answer) = self.post(place, post);
+                self.arm(self.shards[place].next_due(), ctx);
                 (batch, Reply::Post(asker, answer))
             }
             Command::Take(take, asker) => {
-                let (batch, answer) = self.take(take);
+                let (batch, answer) = self.take(place, take);
                 (batch, Reply::Take(asker, answer))
             }
             Command::Count(username, hash, asker) => {
                 let count =
                     |shard: &mut Shard, turn: &mut Turn<'_>| shard.count(&username, hash, turn);
-                let (batch, answer) = self.with_shard(hash.route().shard(), count);
+                let (batch, answer) = self.answer_with(place, count);
                 (batch, Reply::Count(asker, answer))
             }
             Command::Find(id, asker) => {
-                let (batch, answer) =
-                    self.with_shard(id.route().shard(), |shard, turn| shard.find(id, turn));
+                let (batch, answer) = self.answer_with(place, |shard, turn| shard.find(id, turn));
                 (batch, Reply::Find(asker, answer))
             }
         };
-        self.pending.hold(batch, reply);
+        self.pending.hold(batch, id, reply);
     }
 }
 
 impl<J: Journal> Handler<Committed> for ShardHost<J> {
     type Result = ();
 
-    fn handle(&mut self, Committed(batch): Committed, _: &mut Context<Self>) {
+    fn handle(&mut self, committed: Committed, _: &mut Context<Self>) {
+        let Committed { batch, lost } = committed;
+        for shard in lost.iter() {
+            self.lose(*shard);
+        }
         // Counted before anyone is told, so that who was told finds it counted.
         let tally = self.pending.counted_through(batch);
         self.publish(tally);
@@ -339,9 +378,14 @@ impl<J: Journal> Handler<Archived> for ShardHost<J> {
     type Result = ();
 
     fn handle(&mut self, Archived(parts): Archived, _: &mut Context<Self>) {
-        for (id, through) in parts {
-            self.is_flushing[usize::from(self.places[id.index()])] = false;
-            self.with_shard(id, |shard, turn| shard.archived(through, turn));
+        for (id, stay) in parts {
+            let Some(place) = self.place_of(id).filter(|p| self.shards[*p].stay == stay) else {
+                continue;
+            };
+            self.shards[place].is_flushing = false;
+            if !self.shards[place].is_frozen {
+                self.run(place, false, Shard::archived);
+            }
         }
     }
 }

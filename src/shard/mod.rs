@@ -6,6 +6,8 @@
 
 pub mod call;
 
+pub mod command;
+
 pub mod value;
 
 pub mod upkeep;
@@ -15,6 +17,12 @@ pub mod replay;
 pub mod turn;
 
 pub mod host;
+
+pub mod hosts;
+
+pub mod moves;
+
+mod held;
 
 mod pending;
 

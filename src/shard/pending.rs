@@ -5,26 +5,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::call::{Accepted, Count, Delivery, Found, Refusal};
+use super::call::{Accepted, Asker, Count, Delivery, Found, Refusal};
 use super::turn::Tally;
+use crate::domain::username::ShardId;
 
 /// An answer with the way to its asker. Dropped unsent it tells that the outcome is unknown.
 #[derive(Debug)]
 pub enum Reply {
     /// Of a post.
-    Post(
-        oneshot::Sender<Result<Accepted, Refusal>>,
-        Result<Accepted, Refusal>,
-    ),
+    Post(Asker<Accepted>, Result<Accepted, Refusal>),
     /// Of a read.
-    Take(
-        oneshot::Sender<Result<Delivery, Refusal>>,
-        Result<Delivery, Refusal>,
-    ),
+    Take(Asker<Delivery>, Result<Delivery, Refusal>),
     /// Of a count.
-    Count(oneshot::Sender<Count>, Count),
+    Count(Asker<Count>, Count),
     /// Of a look-up.
-    Find(oneshot::Sender<Found>, Found),
+    Find(Asker<Found>, Found),
+    /// Everything that the shard decided before is durable.
+    Settled(oneshot::Sender<()>),
 }
 
 impl Reply {
@@ -33,8 +30,9 @@ impl Reply {
         match self {
             Reply::Post(to, answer) => drop(to.send(answer)),
             Reply::Take(to, answer) => drop(to.send(answer)),
-            Reply::Count(to, answer) => drop(to.send(answer)),
-            Reply::Find(to, answer) => drop(to.send(answer)),
+            Reply::Count(to, answer) => drop(to.send(Ok(answer))),
+            Reply::Find(to, answer) => drop(to.send(Ok(answer))),
+            Reply::Settled(to) => drop(to.send(())),
         }
     }
 }
@@ -44,24 +42,31 @@ impl Reply {
 pub struct Pending {
     committed: u64,
     batches: VecDeque<Batch>,
-    spare: Vec<Reply>,
+    spare: Vec<(ShardId, Reply)>,
 }
 
 #[derive(Debug)]
 struct Batch {
     number: u64,
     since: Instant,
-    replies: Vec<Reply>,
+    replies: Vec<(ShardId, Reply)>,
     tally: Tally,
 }
 
 impl Pending {
-    /// Sends the answer when batch `number` is committed, at once if it is.
-    pub fn hold(&mut self, number: u64, reply: Reply) {
+    /// Sends the shard's answer when batch `number` is committed, at once if it is.
+    pub fn hold(&mut self, number: u64, shard: ShardId, reply: Reply) {
         if number <= self.committed {
             reply.send();
         } else {
-            self.batch(number).replies.push(reply);
+            self.batch(number).replies.push((shard, reply));
+        }
+    }
+
+    /// Drops every answer of a shard that was lost: nothing that rests on its memory may leave.
+    pub fn forget(&mut self, shard: ShardId) {
+        for batch in &mut self.batches {
+            batch.replies.retain(|(of, _)| *of != shard);
         }
     }
 
@@ -87,7 +92,7 @@ impl Pending {
     pub fn release(&mut self, number: u64) {
         self.committed = self.committed.max(number);
         while let Some(mut batch) = self.batches.pop_front_if(|batch| batch.number <= number) {
-            batch.replies.drain(..).for_each(Reply::send);
+            batch.replies.drain(..).for_each(|(_, reply)| reply.send());
             self.spare = batch.replies;
         }
     }
@@ -138,7 +143,9 @@ impl Pending {
 mod tests {
     use super::*;
 
-    fn reply() -> (Reply, oneshot::Receiver<Count>) {
+    const SHARD: ShardId = ShardId(3);
+
+    fn reply() -> (Reply, oneshot::Receiver<Result<Count, Refusal>>) {
         let (to, asker) = oneshot::channel();
         (Reply::Count(to, Count::default()), asker)
     }
@@ -150,7 +157,7 @@ mod tests {
             .into_iter()
             .map(|number| {
                 let (reply, asker) = reply();
-                pending.hold(number, reply);
+                pending.hold(number, SHARD, reply);
                 (number, asker)
             })
             .collect();
@@ -159,14 +166,14 @@ mod tests {
             assert_eq!(asker.try_recv().is_ok(), number <= 2, "batch {number}");
         }
         let (late, mut asker) = reply();
-        pending.hold(1, late);
+        pending.hold(1, SHARD, late);
         assert!(asker.try_recv().is_ok(), "its batch is committed already");
     }
 
     #[test]
     fn an_answer_given_up_tells_that_the_outcome_is_unknown_but_is_still_counted() {
         let (mut pending, (reply, mut asker)) = (Pending::default(), reply());
-        pending.hold(1, reply);
+        pending.hold(1, SHARD, reply);
         pending.count(
             1,
             Tally {
@@ -180,5 +187,20 @@ mod tests {
         assert_eq!(asker.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(pending.counted_through(1).posted, 1);
         assert_eq!(pending.counted_through(1).posted, 0);
+    }
+
+    #[test]
+    fn the_answers_of_a_lost_shard_never_leave() {
+        let (mut pending, (lost, mut of_lost)) = (Pending::default(), reply());
+        let (kept, mut of_kept) = reply();
+        pending.hold(1, SHARD, lost);
+        pending.hold(1, ShardId(4), kept);
+        pending.forget(SHARD);
+        pending.release(1);
+        assert_eq!(
+            of_lost.try_recv(),
+            Err(oneshot::error::TryRecvError::Closed)
+        );
+        assert!(of_kept.try_recv().is_ok());
     }
 }

@@ -1,10 +1,9 @@
 //! Recovery of one shard: applying its events again, by the functions that applied them first.
 
 use super::index::Place;
-use super::keys::{Done, KEY_OVERHEAD_BYTES};
-use super::mailboxes::MAILBOX_OVERHEAD_BYTES;
+use super::keys::Done;
 use super::usage::Usage;
-use super::value::{Shard, message_bytes};
+use super::value::Shard;
 use super::wheel::Wheel;
 use crate::domain::event::{Event, Posted, Taken};
 use crate::domain::message::{Content, Ended, Unread};
@@ -37,21 +36,12 @@ impl Shard {
         self.at = self.at.max(high_water.at);
         self.ids.advance_past(high_water.stamp);
         self.expire_through(self.at);
-        let mut bytes = self.mailboxes.len() as u64 * MAILBOX_OVERHEAD_BYTES;
-        let mut unread = 0;
-        for (_, mailbox) in self.mailboxes.iter() {
-            unread += mailbox.len() as u64;
-            bytes += mailbox
-                .iter()
-                .map(|message| message_bytes(&message.content))
-                .sum::<u64>();
-        }
         for (number, ended) in self.endings.numbered() {
             self.index.put(ended.id, Place::Ending(number));
-            bytes += message_bytes(&ended.content);
         }
-        usage.take_bytes(bytes + self.keys.len() as u64 * KEY_OVERHEAD_BYTES);
-        usage.take_keys(self.keys.len() as u64);
+        let (bytes, unread) = self.weigh();
+        usage.take_bytes(bytes);
+        usage.take_keys(self.keys.count().of_clients);
         unread
     }
 

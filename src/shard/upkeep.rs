@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::index::Place;
-use super::keys::KEY_OVERHEAD_BYTES;
 use super::mailboxes::MAILBOX_OVERHEAD_BYTES;
 use super::turn::Turn;
 use super::usage::Usage;
@@ -13,15 +12,6 @@ use crate::domain::event::Event;
 use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::store::journal::Position;
-
-/// Endings on their way to the archive.
-#[derive(Debug)]
-pub struct Flush {
-    /// The oldest endings of the shard, which it has, too, until they are archived.
-    pub endings: Arc<Vec<Ended>>,
-    /// Every ending of the shard at or before this time is among them or archived already.
-    pub through: UnixMs,
-}
 
 impl Shard {
     /// Expires what is due in one mailbox and tells whether anything was.
@@ -73,19 +63,19 @@ impl Shard {
         self.wheel.next_due()
     }
 
-    /// The endings that wait for the archive, to be handed over when `last_batch` is durable.
-    pub fn flush(&mut self) -> Option<Flush> {
-        let endings = self.endings.hand_over()?;
+    /// The endings that wait for the archive, to be handed over when `last_batch` is durable; the same
+    /// ones again until they are [`Shard::archived`].
+    pub fn flush(&mut self) -> Option<Arc<Vec<Ended>>> {
         // What ends later than the wheel's last turn may not have been seen yet.
         let through = UnixMs(self.wheel.drained_through().0.saturating_sub(1));
-        Some(Flush { endings, through })
+        self.endings.hand_over(through)
     }
 
-    /// Lets go of the endings that were handed over: the archive holds them, and all through
-    /// `through`.
-    pub fn archived(&mut self, through: UnixMs, turn: &mut Turn<'_>) {
+    /// Lets go of the endings that were handed over: the archive holds them.
+    pub fn archived(&mut self, turn: &mut Turn<'_>) {
+        let (archived, through) = self.endings.let_go();
         let mut bytes = 0;
-        for ended in self.endings.let_go().iter() {
+        for ended in archived.iter() {
             self.index.remove(ended.id);
             self.pins.release(ended.id);
             bytes += message_bytes(&ended.content);
@@ -94,11 +84,20 @@ impl Shard {
         self.record(turn, &Event::Archived { through });
     }
 
+    /// Gives back the memory and keys that the shard counts, as it leaves this process, and tells how
+    /// many messages are unread in it.
+    pub fn retire(&self, usage: &Usage) -> u64 {
+        let (bytes, unread) = self.weigh();
+        usage.free_bytes(bytes);
+        usage.free_keys(self.keys.count().of_clients);
+        unread
+    }
+
     /// Forgets idempotency keys whose window is over.
     pub fn forget_keys(&mut self, now: UnixMs, usage: &Usage) {
         let forgotten = self.keys.forget_old(now);
-        usage.free_keys(forgotten);
-        usage.free_bytes(forgotten * KEY_OVERHEAD_BYTES);
+        usage.free_keys(forgotten.of_clients);
+        usage.free_bytes(forgotten.bytes());
     }
 
     /// The oldest place of the journal that this shard needs; `None` when it needs nothing.
@@ -128,6 +127,20 @@ impl Shard {
             turn.usage.free_bytes(MAILBOX_OVERHEAD_BYTES);
         }
         is_empty
+    }
+
+    /// The memory of everything in the shard, in bytes, and how many messages are unread.
+    pub(super) fn weigh(&self) -> (u64, u64) {
+        let mut bytes = self.mailboxes.len() as u64 * MAILBOX_OVERHEAD_BYTES;
+        let mut unread = 0;
+        for (_, mailbox) in self.mailboxes.iter() {
+            unread += mailbox.len() as u64;
+            let messages = mailbox.iter();
+            bytes += messages.map(|m| message_bytes(&m.content)).sum::<u64>();
+        }
+        let endings = self.endings.iter();
+        bytes += endings.map(|e| message_bytes(&e.content)).sum::<u64>();
+        (bytes + self.keys.count().bytes(), unread)
     }
 
     pub(super) fn passivate(&mut self, handle: u32) {

@@ -151,7 +151,9 @@ impl Shard {
         admit_key(key, turn)?;
         let mailbox = self.current_mailbox(&username, hash, turn);
         let range = mailbox.and_then(|handle| self.mailboxes.get(handle).oldest(limit));
-        if range.is_some() || key.is_some() {
+        // An empty answer to a forwarded call binds nobody: whoever repeats it never saw it.
+        let is_remembered = range.is_some() || key.is_some_and(|key| key.is_of_client());
+        if is_remembered {
             self.record(
                 turn,
                 &Event::Taken(Taken {
@@ -161,7 +163,7 @@ impl Shard {
                 }),
             );
         }
-        self.remember(key, Done::Taken(range), turn);
+        self.remember(key.filter(|_| is_remembered), Done::Taken(range), turn);
         let mut messages = Vec::new();
         if let (Some(handle), Some(range)) = (mailbox, range) {
             messages.reserve_exact(range.count as usize);
@@ -238,7 +240,9 @@ impl Shard {
     fn remember(&mut self, key: Option<KeyClaim>, done: Done, turn: &Turn<'_>) {
         let Some(key) = key else { return };
         self.keys.remember(key, self.now(turn), done, turn.position);
-        turn.usage.take_keys(1);
+        if key.is_of_client() {
+            turn.usage.take_keys(1);
+        }
         turn.usage.take_bytes(KEY_OVERHEAD_BYTES);
     }
 
@@ -359,7 +363,7 @@ impl Shard {
 /// what frees memory, and the number of keys is bounded by itself.
 fn admit_key(key: Option<KeyClaim>, turn: &Turn<'_>) -> Result<(), Refusal> {
     match key {
-        Some(_) if !turn.usage.has_key() => Err(Refusal::KeysFull),
+        Some(key) if key.is_of_client() && !turn.usage.has_key() => Err(Refusal::KeysFull),
         _ => Ok(()),
     }
 }

@@ -71,7 +71,8 @@ pub trait Archive: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Ended>, StoreError>> + Send;
 
-    /// Drops what ended on a day (UTC) before the day of `before`, whole days only.
+    /// Drops what ended on a day (UTC) before the day of `before`, whole days only. What is put later
+    /// and ended on such a day may be found or not.
     ///
     /// # Errors
     /// [`StoreError::Archive`] when that failed; it can be repeated.

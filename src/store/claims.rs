@@ -10,11 +10,15 @@ pub struct Epoch(pub u64);
 
 /// Takes shards for this process.
 pub trait Claims: Send + Sync + 'static {
-    /// Claims `shards` under one new epoch, greater than any under which they were claimed before,
-    /// durable before it is returned.
+    /// Claims `shards`, each under a new epoch, greater than any under which it was claimed before,
+    /// durable before it is returned. The epochs are in the order of the shards. Before a claimed shard
+    /// is appended to, it is replayed.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another process holds them; [`StoreError::Io`] when the claim could
-    /// not be made durable.
-    fn claim(&self, shards: &[ShardId]) -> impl Future<Output = Result<Epoch, StoreError>> + Send;
+    /// [`StoreError::Locked`] when another process holds them; [`StoreError::Io`] or
+    /// [`StoreError::Scylla`] when a claim could not be made durable.
+    fn claim(
+        &self,
+        shards: &[ShardId],
+    ) -> impl Future<Output = Result<Vec<Epoch>, StoreError>> + Send;
 }

@@ -1,4 +1,5 @@
-//! A group: the events that become durable together, as bytes in the order they happened.
+//! A group: the events that become durable together, as bytes in the order they happened, and the
+//! shards that want to answer without an event.
 //!
 //! ```text
 //! record = length u32 | shard u16 | time u64 (Unix ms) | event (postcard)      little-endian
@@ -32,12 +33,13 @@ impl HighWater {
     }
 }
 
-/// Records that become durable together.
+/// Records that become durable together, with what wants to be known when they are.
 #[derive(Debug, Default)]
 pub struct Group {
     bytes: Vec<u8>,
     records: u32,
     high_water: HighWater,
+    asking: Vec<ShardId>,
 }
 
 impl Group {
@@ -59,16 +61,33 @@ impl Group {
         self.high_water = self.high_water.max(HighWater { at, stamp });
     }
 
+    /// Asks whether the shard is still this process's once the records are durable: an answer of it
+    /// rests on no event here.
+    pub fn ask(&mut self, shard: ShardId) {
+        if !self.asking.contains(&shard) {
+            self.asking.push(shard);
+        }
+    }
+
+    /// The shards that were asked for, in any order, each once.
+    pub fn asking(&self) -> &[ShardId] {
+        &self.asking
+    }
+
     /// Moves every record of `other` behind the ones here; `other` keeps its buffer.
     pub fn append(&mut self, other: &mut Group) {
         self.bytes.append(&mut other.bytes);
         self.records += std::mem::take(&mut other.records);
+        for shard in other.asking.drain(..) {
+            self.ask(shard);
+        }
         self.high_water = self.high_water.max(std::mem::take(&mut other.high_water));
     }
 
     /// Forgets every record and keeps the buffer.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.asking.clear();
         self.records = 0;
         self.high_water = HighWater::default();
     }
@@ -83,9 +102,9 @@ impl Group {
         self.records
     }
 
-    /// Whether there is none.
+    /// Whether there is no record, and no shard was asked for.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.records == 0 && self.asking.is_empty()
     }
 
     /// The newest time and id stamp among the records.
@@ -111,6 +130,20 @@ impl<'a> Record<'a> {
     /// [`UnknownEvent`] when a newer version wrote it.
     pub fn event(&self) -> Result<Event<'a>, UnknownEvent> {
         Event::decode(self.event)
+    }
+
+    /// How many bytes the record takes in a group.
+    pub fn bytes(&self) -> usize {
+        RECORD_OVERHEAD_BYTES + self.event.len()
+    }
+
+    /// Appends the record as it stands in a group.
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        let length = (self.bytes() - LENGTH_BYTES) as u32;
+        buffer.extend_from_slice(&length.to_le_bytes());
+        buffer.extend_from_slice(&self.shard.0.to_le_bytes());
+        buffer.extend_from_slice(&self.at.0.to_le_bytes());
+        buffer.extend_from_slice(self.event);
     }
 }
 

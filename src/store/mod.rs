@@ -1,6 +1,6 @@
 //! What the service needs of storage: claims, a journal and an archive, as three traits.
 //!
-//! `local` implements them on this machine's disk. Whoever implements them must pass the one contract
+//! `local` implements them on this machine's disk, `scylla` for a cluster. Whoever implements them must pass the one contract
 //! suite in `tests/stores/`.
 
 pub mod claims;
@@ -12,6 +12,8 @@ pub mod archive;
 pub mod group;
 
 pub mod local;
+
+pub mod scylla;
 
 use std::path::PathBuf;
 
@@ -69,4 +71,7 @@ pub enum StoreError {
     /// The archive's database failed.
     #[error("archive: {0}")]
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The stores of a cluster failed.
+    #[error(transparent)]
+    Scylla(#[from] scylla::error::ScyllaError),
 }

@@ -133,10 +133,10 @@ fn record(criterion: &mut Criterion) {
         bench.iter(|| {
             for shard in ShardId::all() {
                 runtime
-                    .block_on(journal.trim(shard, journal.position()))
+                    .block_on(journal.trim(shard, journal.position(shard)))
                     .expect("trimmed");
             }
-            runtime.block_on(journal.append(&group)).expect("appended");
+            let _ = runtime.block_on(journal.append(&group)).expect("appended");
         });
     });
     rows.finish();

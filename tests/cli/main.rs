@@ -5,6 +5,7 @@
 
 mod bench;
 mod clients;
+mod schema;
 mod settings;
 mod stub;
 

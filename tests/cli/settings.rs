@@ -147,6 +147,23 @@ fn a_wrong_flag_stops_with_one_line_that_names_it_and_the_fix() {
         ("--log=mayfly=loud", &["--log", "info"]),
         ("--log=", &["--log"]),
         ("--lisen=x", &["--lisen", "--listen"]),
+        ("--scylla=a:x", &["--scylla", "host:port"]),
+        (
+            "--scylla-replication=0",
+            &["--scylla-replication", "1 to 9"],
+        ),
+        (
+            "--scylla-scope=local",
+            &["--scylla-scope", "--scylla-datacenter"],
+        ),
+        (
+            "--scylla-user=me",
+            &["--scylla-user", "--scylla-password-file"],
+        ),
+        (
+            "--scylla-password-file=x",
+            &["--scylla-password-file", "--scylla-user"],
+        ),
         (
             "--listen=0.0.0.0:80",
             &["--listen", "read every mailbox", "--insecure-open"],
@@ -171,6 +188,7 @@ fn a_wrong_variable_stops_with_one_line_that_names_it() {
     for (name, value, words) in [
         ("MAYFLY_WORKERS", "0", &["MAYFLY_WORKERS", "1 to 64"][..]),
         ("MAYFLY_INSECURE_OPEN", "perhaps", &["MAYFLY_INSECURE_OPEN"]),
+        ("SCYLLA_URI", "here/There", &["SCYLLA_URI", "keyspace"]),
         (
             "MAYFLY_DURABILITY",
             "no",
@@ -227,8 +245,11 @@ fn the_help_of_serve_shows_each_setting_with_its_default_and_variable() {
         .collect();
     assert!(flags.len() > 20, "{help}");
     for flag in flags {
-        let variable = format!("[env: MAYFLY_{}=", flag.replace('-', "_").to_uppercase());
-        assert!(help.contains(&variable), "{variable}");
+        let variable = match flag {
+            "scylla" => String::from("SCYLLA_URI"),
+            _ => format!("MAYFLY_{}", flag.replace('-', "_").to_uppercase()),
+        };
+        assert!(help.contains(&format!("[env: {variable}=")), "{variable}");
     }
     assert_eq!(
         help.matches("[env: ").count() - 1,

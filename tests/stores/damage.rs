@@ -3,7 +3,6 @@
 //! its end is hurt, it warns and counts.
 
 use mayfly::store::StoreError;
-use mayfly::store::journal::Journal;
 
 use crate::sample::*;
 use crate::support::*;
@@ -224,8 +223,8 @@ fn a_group_that_stands_twice_counts_once() {
 fn a_text_that_looks_like_a_frame_is_only_a_text() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(directory.path()).unwrap();
-    now(journal.append(&post(1, "first"))).unwrap();
-    now(journal.append(&post(2, &"\u{f9}\u{ff}\u{c1}\u{fd}".repeat(40)))).unwrap();
+    append(&journal, &post(1, "first"));
+    append(&journal, &post(2, &"\u{f9}\u{ff}\u{c1}\u{fd}".repeat(40)));
     drop(journal);
     let path = directory.path().join(segment(1));
     let mut bytes = std::fs::read(&path).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mayfly::domain::event::{Event, Posted, Taken, TakenRange};
 use mayfly::domain::id::IdStamp;
-use mayfly::domain::key::KeyClaim;
+use mayfly::domain::key::{KeyClaim, KeyKind};
 use mayfly::domain::message::Attributes;
 use mayfly::domain::username::ShardId;
 use mayfly::store::StoreError;
@@ -52,7 +52,7 @@ fn this_version_still_writes_format_1_byte_for_byte() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(directory.path());
     for group in groups() {
-        now(journal.append(&group)).unwrap();
+        append(&journal, &group);
     }
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/fixture/journal-1");
     for segment in ["segment-0000000000000001", "segment-0000000000000002"] {
@@ -92,6 +92,7 @@ fn groups() -> [Group; 3] {
     let name = username(1);
     let shard = shard_of(&name);
     let key = KeyClaim {
+        kind: KeyKind::Client,
         hash: *b"0123456789abcdef",
         body: 0x0102_0304_0506_0708,
     };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use mayfly::domain::message::End;
+use mayfly::store::archive::Archive;
 use mayfly::store::claims::Claims;
 use mayfly::store::journal::Journal;
 use mayfly::store::local::archive::LocalArchive;
@@ -52,9 +54,9 @@ impl Factory for Local {
     }
 
     fn next_place(&self, opened: &Opened<Local>) {
-        let before = opened.journal.position();
-        while opened.journal.position() == before {
-            now(opened.journal.append(&post(0, "filler"))).unwrap();
+        let before = opened.journal.position(ANY);
+        while opened.journal.position(ANY) == before {
+            append(&opened.journal, &post(0, "filler"));
         }
     }
 }
@@ -85,7 +87,7 @@ fn a_replay_tells_how_far_it_is() {
     let mut factory = Local::default();
     let stores = factory.open();
     for number in 0..300 {
-        now(stores.journal.append(&post(number, "text"))).unwrap();
+        append(&stores.journal, &post(number, "text"));
     }
     let stores = factory.crash(stores);
     assert_eq!(stores.journal.replay_bytes_total(), 0);
@@ -109,7 +111,7 @@ fn old_segments_are_used_again_and_files_stay_few() {
     let stores = factory.open();
     for _ in 0..30 {
         factory.next_place(&stores);
-        let position = stores.journal.position();
+        let position = stores.journal.position(ANY);
         for shard in mayfly::domain::username::ShardId::all() {
             now(stores.journal.trim(shard, position)).unwrap();
         }
@@ -123,10 +125,10 @@ fn old_segments_are_used_again_and_files_stay_few() {
         "only the active segment, two to four spares and the base are left",
         || (4..=6).contains(&files()),
     );
-    let position = stores.journal.position();
+    let position = stores.journal.position(ANY);
     assert!(position.0 > 30);
     let stores = factory.crash(stores);
-    assert_eq!(stores.journal.position(), position);
+    assert_eq!(stores.journal.position(ANY), position);
     assert_eq!(stores.journal.torn_tails(), 0);
 }
 
@@ -163,9 +165,9 @@ fn a_batch_a_second_does_not_become_a_table_each() {
 fn the_segment_of_a_large_group_is_removed_and_not_used_again() {
     let mut factory = Local::default();
     let stores = factory.open();
-    now(stores.journal.append(&post(1, &"x".repeat(50_000)))).unwrap();
+    append(&stores.journal, &post(1, &"x".repeat(50_000)));
     factory.next_place(&stores);
-    let position = stores.journal.position();
+    let position = stores.journal.position(ANY);
     for shard in mayfly::domain::username::ShardId::all() {
         now(stores.journal.trim(shard, position)).unwrap();
     }
@@ -177,4 +179,19 @@ fn the_segment_of_a_large_group_is_removed_and_not_used_again() {
     for entry in std::fs::read_dir(directory).unwrap() {
         assert!(entry.unwrap().metadata().unwrap().len() <= 4_096);
     }
+}
+
+#[test]
+fn a_day_that_was_dropped_can_be_filled_again() {
+    let mut factory = Local::default();
+    let stores = factory.open();
+    let message = ended(&username(1), 0, 1, 0, End::Expired);
+    let batch = std::slice::from_ref(&message);
+    now(stores.archive.put(batch)).unwrap();
+    let later = message.ended_at.plus_ms(100 * 86_400_000);
+    now(stores.archive.drop_before(later)).unwrap();
+    assert_eq!(now(stores.archive.get(message.id)).unwrap(), None);
+    now(stores.archive.put(batch)).unwrap();
+    let found = now(stores.archive.get(message.id)).unwrap();
+    assert_eq!(found.as_ref(), Some(&message));
 }

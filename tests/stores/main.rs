@@ -1,10 +1,18 @@
-//! The stores: one contract for every implementation, and what only the embedded ones promise.
+//! The stores: one contract for every implementation, and what only one family promises.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panic")]
 
 mod contract;
 
 mod local;
+
+mod scylla;
+
+mod scylla_tables;
+
+mod scylla_owners;
+
+mod cql_server;
 
 mod sample;
 

@@ -36,27 +36,29 @@ impl Sample {
         let journal = open_ahead(directory.path(), 1).unwrap();
         // Long texts first, so that what they leave in recycled files looks like frames and reaches far.
         for number in 0..12 {
-            now(journal.append(&post(number, &"old".repeat(300)))).unwrap();
+            append(&journal, &post(number, &"old".repeat(300)));
         }
-        let position = journal.position();
+        let position = journal.position(ANY);
         for shard in ShardId::all() {
             now(journal.trim(shard, position)).unwrap();
         }
         let first = || std::fs::exists(directory.path().join("segment-0000000000000001")).unwrap();
         until("the first segment is recycled", || !first());
         let mut number = 12;
-        while journal.position().0 < position.0 + 2 {
-            now(journal.append(&post(number, &format!("text {number} {}", "x".repeat(300)))))
-                .unwrap();
+        while journal.position(ANY).0 < position.0 + 2 {
+            append(
+                &journal,
+                &post(number, &format!("text {number} {}", "x".repeat(300))),
+            );
             number += 1;
         }
         for number in number..number + 3 {
-            now(journal.append(&post(number, &format!("last {number}")))).unwrap();
+            append(&journal, &post(number, &format!("last {number}")));
         }
         let texts = texts(&journal);
         drop(journal);
         let journal = open(directory.path()).unwrap();
-        let active = journal.position().0;
+        let active = journal.position(ANY).0;
         let spare = |ahead| directory.path().join(segment(active + ahead));
         until("two spares are made", || {
             spare(1).exists() && spare(2).exists()
@@ -128,7 +130,7 @@ impl Sample {
         drop(journal);
         let journal = open(directory).unwrap();
         assert_eq!(journal.torn_tails(), 0, "a cut is made once");
-        now(journal.append(&post(999, "goes on"))).unwrap();
+        append(&journal, &post(999, "goes on"));
         drop(journal);
         let journal = open(directory).unwrap();
         found.push("goes on".to_owned());

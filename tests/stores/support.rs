@@ -1,7 +1,7 @@
 //! Groups, messages and waiting, for all modules.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::task::{Context, Poll, Waker};
 
 use mayfly::domain::event::{Event, Posted};
 use mayfly::domain::id::{IdStamp, MessageId};
@@ -9,21 +9,15 @@ use mayfly::domain::message::{Attributes, Content, End, Ended};
 use mayfly::domain::time::UnixMs;
 use mayfly::domain::username::{ShardId, Username};
 use mayfly::store::group::{Group, HighWater};
-use mayfly::store::journal::{Journal, Position};
+use mayfly::store::journal::{Appended, Journal, Position};
 
 /// 2023-11-14T22:13:20Z, as good a beginning as any.
 pub const START: UnixMs = UnixMs(1_700_000_000_000);
 
-/// What a future gives that never waits for anything but its own thread's work.
+/// What a future gives, on this thread.
 pub fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
-        std::thread::yield_now();
-    }
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.build().unwrap().block_on(future)
 }
 
 /// A name of which every test knows the shard.
@@ -64,6 +58,11 @@ pub fn post(number: u64, text: &str) -> Group {
     group
 }
 
+/// Appends a group, of which no shard may be lost.
+pub fn append(journal: &impl Journal, group: &Group) {
+    assert_eq!(now(journal.append(group)).unwrap(), Appended::default());
+}
+
 /// Adds a post at `START` plus `ms`.
 pub fn push_post(group: &mut Group, name: &Username, ms: u64, text: &str) {
     let at = START.plus_ms(ms);
@@ -97,6 +96,26 @@ pub fn replay_shards(
     }))
     .unwrap();
     (texts, high_water)
+}
+
+/// A shard; the embedded journal has the same place for all.
+pub const ANY: ShardId = ShardId(0);
+
+/// The texts of the posts of some shards by shard, in the order of the journal.
+pub fn texts_by_shard(
+    journal: &impl Journal,
+    shards: &[ShardId],
+) -> BTreeMap<ShardId, Vec<String>> {
+    let mut texts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    now(journal.replay(shards, &mut |_, record| {
+        if let Event::Posted(posted) = record.event().unwrap() {
+            let text = posted.text.to_owned();
+            texts.entry(record.shard).or_default().push(text);
+        }
+        Ok(())
+    }))
+    .unwrap();
+    texts
 }
 
 /// Only the texts.

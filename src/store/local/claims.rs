@@ -39,11 +39,11 @@ impl LocalClaims {
 }
 
 impl Claims for LocalClaims {
-    async fn claim(&self, _shards: &[ShardId]) -> Result<Epoch, StoreError> {
+    async fn claim(&self, shards: &[ShardId]) -> Result<Vec<Epoch>, StoreError> {
         let mut epoch = locked(&self.epoch);
         let step = if epoch.is_torn() { 2 } else { 1 };
         let next = epoch.number() + step;
         epoch.set(next)?;
-        Ok(Epoch(next))
+        Ok(vec![Epoch(next); shards.len()])
     }
 }

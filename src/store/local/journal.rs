@@ -21,7 +21,7 @@ use super::{LocalOptions, create_directory, io_error, locked};
 use crate::domain::username::ShardId;
 use crate::store::StoreError;
 use crate::store::group::{Group, HighWater};
-use crate::store::journal::{Journal, Position, Visit};
+use crate::store::journal::{Appended, Journal, Position, Visit};
 
 const BASE_MAGIC: &[u8; 8] = b"MAYFLYJB";
 
@@ -248,11 +248,12 @@ impl LocalJournal {
 }
 
 impl Journal for LocalJournal {
-    async fn append(&self, group: &Group) -> Result<(), StoreError> {
-        self.append_now(group)
+    async fn append(&self, group: &Group) -> Result<Appended, StoreError> {
+        self.append_now(group)?;
+        Ok(Appended::default())
     }
 
-    fn position(&self) -> Position {
+    fn position(&self, _shard: ShardId) -> Position {
         Position(self.upkeep.active())
     }
 

@@ -1,0 +1,105 @@
+//! The hosts of this process's shards, as everybody else sees them: where to send a call.
+
+use std::sync::{Arc, OnceLock};
+
+use actix::Recipient;
+use tokio::sync::oneshot;
+
+use super::call::{Accepted, Asker, CallError, Count, Delivery, Found, Post, Take};
+use super::command::Command;
+use super::moves::Move;
+use crate::domain::id::MessageId;
+use crate::domain::username::{ShardId, Username};
+
+/// One host for each HTTP worker; a shard is always sent to the same one. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hosts(Arc<[OnceLock<Host>]>);
+
+#[derive(Debug)]
+struct Host {
+    commands: Recipient<Command>,
+    moves: Recipient<Move>,
+}
+
+impl Hosts {
+    /// The hosts of so many workers, none of which has started.
+    pub fn new(workers: usize) -> Hosts {
+        Hosts(
+            std::iter::repeat_with(OnceLock::new)
+                .take(workers)
+                .collect(),
+        )
+    }
+
+    /// Sets the host of one worker; once per worker.
+    pub fn set(&self, worker: usize, commands: Recipient<Command>, moves: Recipient<Move>) {
+        let set = self.0[worker].set(Host { commands, moves });
+        assert!(set.is_ok(), "a worker starts one host");
+    }
+
+    /// Whether every worker has its host, so that no call is refused for the start's sake.
+    pub fn are_started(&self) -> bool {
+        self.0.iter().all(|host| host.get().is_some())
+    }
+
+    /// Accepts a message.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn post(&self, post: Post) -> Result<Accepted, CallError> {
+        let shard = post.hash.route().shard();
+        self.ask(shard, |asker| Command::Post(post, asker)).await
+    }
+
+    /// Delivers the oldest messages of a mailbox.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn take(&self, take: Take) -> Result<Delivery, CallError> {
+        let shard = take.hash.route().shard();
+        self.ask(shard, |asker| Command::Take(take, asker)).await
+    }
+
+    /// Counts what waits in a mailbox.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn count(&self, username: Username) -> Result<Count, CallError> {
+        let hash = username.hash();
+        let count = |asker| Command::Count(username, hash, asker);
+        self.ask(hash.route().shard(), count).await
+    }
+
+    /// Looks a message up among those in memory.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn find(&self, id: MessageId) -> Result<Found, CallError> {
+        let shard = id.route().shard();
+        self.ask(shard, |asker| Command::Find(id, asker)).await
+    }
+
+    /// Tells the host of a shard what becomes of it.
+    pub fn tell(&self, shard: ShardId, change: Move) {
+        if let Some(host) = self.host(shard) {
+            // Never refused for a full queue: there are few, and none may be lost.
+            host.moves.do_send(change);
+        }
+    }
+
+    async fn ask<R>(
+        &self,
+        shard: ShardId,
+        command: impl FnOnce(Asker<R>) -> Command,
+    ) -> Result<R, CallError> {
+        let host = self.host(shard).ok_or(CallError::Busy)?;
+        let (asker, answer) = oneshot::channel();
+        let sent = host.commands.try_send(command(asker));
+        sent.map_err(|_| CallError::Busy)?;
+        Ok(answer.await.map_err(|_| CallError::OutcomeUnknown)??)
+    }
+
+    fn host(&self, shard: ShardId) -> Option<&Host> {
+        self.0[shard.index() % self.0.len()].get()
+    }
+}

@@ -1,0 +1,275 @@
+//! The archive in tables: rows by shard and the time of their creation, and the order of their ends
+//! (`history`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::TryStreamExt;
+use futures_util::stream;
+use scylla::statement::prepared::PreparedStatement;
+
+use super::archive_row;
+use super::background::Background;
+use super::error::{CqlError, ScyllaError};
+use super::history::History;
+use super::rows;
+use super::session::Cql;
+use super::statement::Kind;
+use crate::domain::event::TakenRange;
+use crate::domain::id::MessageId;
+use crate::domain::message::{End, Ended};
+use crate::domain::time::UnixMs;
+use crate::domain::username::ShardId;
+use crate::store::StoreError;
+use crate::store::archive::{Archive, ArchiveKey};
+
+/// Calls that one batch or list has under way at once.
+pub(super) const CALLS_AT_ONCE: usize = 16;
+
+/// Rows of one call at most, all of one partition.
+const ROWS_PER_CALL: usize = 64;
+
+/// Bytes of one call, unless a row is longer by itself.
+const BYTES_PER_CALL: usize = 64 * 1024;
+
+/// What a batch of one partition writes: id, end, row, time stamp with the partition before.
+type RowValues = (i32, i64, Vec<u8>, i64, Vec<u8>, i64);
+
+/// A batch as it is written: the calls with its rows, and their place in the order of the archive.
+struct Writes {
+    calls: Vec<Vec<RowValues>>,
+    keys: Vec<ArchiveKey>,
+}
+
+/// The archive of a keyspace.
+pub struct ScyllaArchive {
+    tables: Arc<Tables>,
+    on: Arc<Background>,
+}
+
+struct Tables {
+    cql: Arc<Cql>,
+    bucket_ms: u64,
+    put: PreparedStatement,
+    get: PreparedStatement,
+    write_floor: PreparedStatement,
+    history: History,
+    /// What ended on a day before this one is gone.
+    floor_day: AtomicU64,
+}
+
+impl ScyllaArchive {
+    pub(super) async fn open(
+        cql: Arc<Cql>,
+        bucket: Duration,
+        on: Arc<Background>,
+    ) -> Result<ScyllaArchive, CqlError> {
+        let put = "INSERT INTO {}archive (shard, bucket, id, ended_at, row) VALUES (?, ?, ?, ?, ?) \
+                   USING TIMESTAMP ?";
+        let get = "SELECT ended_at, row FROM {}archive WHERE shard = ? AND bucket = ? AND id = ?";
+        let read_floor = "SELECT day FROM {}archive_floor WHERE name = 'day'";
+        let write_floor =
+            "INSERT INTO {}archive_floor (name, day) VALUES ('day', ?) USING TIMESTAMP ?";
+        let read_floor = cql.prepare(Kind::Read, read_floor).await?;
+        let floor = cql.execute(&read_floor, ()).await?;
+        let floor = rows::first::<(i64,)>("archive_floor", floor)?;
+        Ok(ScyllaArchive {
+            tables: Arc::new(Tables {
+                bucket_ms: bucket.as_millis() as u64,
+                put: cql.prepare(Kind::Write, put).await?,
+                get: cql.prepare(Kind::Read, get).await?,
+                write_floor: cql.prepare(Kind::Write, write_floor).await?,
+                history: History::prepare(&cql).await?,
+                floor_day: AtomicU64::new(floor.map_or(0, |(day,)| day as u64)),
+                cql,
+            }),
+            on,
+        })
+    }
+
+    /// Does something with the tables, in the background.
+    async fn run<T, F>(&self, work: impl FnOnce(Arc<Tables>) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, CqlError>> + Send + 'static,
+    {
+        let done = self.on.run(work(self.tables.clone())).await;
+        Ok(done.map_err(ScyllaError::of("the archive"))?)
+    }
+}
+
+impl Archive for ScyllaArchive {
+    /// What ended before the last [`Archive::drop_before`] is stored and not shown.
+    async fn put<'a>(
+        &self,
+        batch: impl IntoIterator<Item = &'a Ended> + Send,
+    ) -> Result<(), StoreError> {
+        let writes = self.tables.writes(batch);
+        self.run(|tables| async move { tables.put(writes).await })
+            .await
+    }
+
+    async fn get(&self, id: MessageId) -> Result<Option<Ended>, StoreError> {
+        self.run(move |tables| async move { tables.get(id).await })
+            .await
+    }
+
+    async fn read_together(
+        &self,
+        shard: ShardId,
+        read_at: UnixMs,
+        range: TakenRange,
+        username: &str,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let key = |id| ArchiveKey {
+            ended_at: read_at,
+            shard,
+            id,
+        };
+        let (first, last) = (key(range.first), key(range.last));
+        let together = self.run(move |tables| async move {
+            let keys = tables.history.range(&tables.cql, first, last).await?;
+            tables.get_all(keys).await
+        });
+        let mut together = together.await?;
+        together.retain(|ended| ended.end == End::Read && ended.username.as_str() == username);
+        Ok(together)
+    }
+
+    async fn list(
+        &self,
+        after: Option<ArchiveKey>,
+        limit: usize,
+    ) -> Result<Vec<Ended>, StoreError> {
+        self.run(move |tables| async move { tables.list(after, limit).await })
+            .await
+    }
+
+    /// Whole days are hidden from now on, here and at every later start; the rows themselves go by
+    /// the retention that the schema was made with.
+    async fn drop_before(&self, before: UnixMs) -> Result<(), StoreError> {
+        let day = u64::from(before.day());
+        self.run(move |tables| async move { tables.drop_before(day).await })
+            .await
+    }
+}
+
+impl Tables {
+    fn writes<'a>(&self, batch: impl IntoIterator<Item = &'a Ended>) -> Writes {
+        let mut keys = Vec::new();
+        let mut partitions: BTreeMap<(i32, i64), Vec<&Ended>> = BTreeMap::new();
+        for ended in batch {
+            keys.push(ArchiveKey::of(ended));
+            partitions
+                .entry(self.partition(ended.id))
+                .or_default()
+                .push(ended);
+        }
+        let calls = partitions
+            .iter()
+            .flat_map(|(partition, all)| calls(*partition, all));
+        Writes {
+            calls: calls.collect(),
+            keys,
+        }
+    }
+
+    /// The rows first, then their order: what is listed can be read.
+    async fn put(&self, writes: Writes) -> Result<(), CqlError> {
+        let calls = writes.calls.into_iter();
+        let calls = calls.map(|call| async move { self.cql.batch(&self.put, &call).await });
+        run_all(calls.collect()).await?;
+        self.history.put(&self.cql, &writes.keys).await
+    }
+
+    async fn get(&self, id: MessageId) -> Result<Option<Ended>, CqlError> {
+        let (shard, bucket) = self.partition(id);
+        let values = (shard, bucket, id.to_bytes().to_vec());
+        let found = self.cql.execute(&self.get, values).await?;
+        let found = rows::first::<(i64, Vec<u8>)>("archive", found)?;
+        let Some((ended_at, row)) = found else {
+            return Ok(None);
+        };
+        let ended_at = UnixMs(ended_at as u64);
+        let ended = archive_row::read_value(id, ended_at, &row);
+        let ended = ended.map_err(CqlError::unreadable("archive"))?;
+        Ok((u64::from(ended_at.day()) >= self.floor_day()).then_some(ended))
+    }
+
+    /// The rows of these keys, in their order; those that are gone meanwhile are left out.
+    async fn get_all(&self, keys: Vec<ArchiveKey>) -> Result<Vec<Ended>, CqlError> {
+        let gets: Vec<_> = keys.into_iter().map(|key| self.get(key.id)).collect();
+        let found: Vec<_> = stream::iter(gets)
+            .buffered(CALLS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn list(&self, after: Option<ArchiveKey>, limit: usize) -> Result<Vec<Ended>, CqlError> {
+        let mut listed = Vec::with_capacity(limit.min(1_024));
+        let mut after = after;
+        while listed.len() < limit {
+            let (floor, wanted) = (self.floor_day(), limit - listed.len());
+            let keys = self.history.list(&self.cql, after, floor, wanted).await?;
+            let Some(last) = keys.last() else { break };
+            after = Some(*last);
+            listed.extend(self.get_all(keys).await?);
+        }
+        Ok(listed)
+    }
+
+    async fn drop_before(&self, day: u64) -> Result<(), CqlError> {
+        let values = (day as i64, day as i64);
+        self.cql.execute(&self.write_floor, values).await?;
+        self.floor_day.fetch_max(day, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn floor_day(&self) -> u64 {
+        self.floor_day.load(Ordering::Acquire)
+    }
+
+    fn partition(&self, id: MessageId) -> (i32, i64) {
+        let bucket = id.created_at().0 / self.bucket_ms;
+        (i32::from(id.route().shard().0), bucket as i64)
+    }
+}
+
+/// Awaits all calls, a bounded number at once.
+pub(super) async fn run_all<F>(calls: Vec<F>) -> Result<(), CqlError>
+where
+    F: Future<Output = Result<(), CqlError>>,
+{
+    stream::iter(calls)
+        .buffer_unordered(CALLS_AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// The end of a message as the time stamp of its rows, in microseconds: a repeat is the same write.
+pub(super) fn timestamp(ended_at: UnixMs) -> i64 {
+    ended_at.0.saturating_mul(1_000) as i64
+}
+
+/// The rows of one partition, in calls that are not too long.
+fn calls((shard, bucket): (i32, i64), all: &[&Ended]) -> Vec<Vec<RowValues>> {
+    let (mut calls, mut bytes) = (vec![Vec::new()], 0);
+    for ended in all {
+        let row = archive_row::row_value(ended);
+        let last = calls.last_mut().expect("there is one");
+        if last.len() == ROWS_PER_CALL || !last.is_empty() && bytes + row.len() > BYTES_PER_CALL {
+            calls.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += row.len();
+        let id = ended.id.to_bytes().to_vec();
+        let (ended_at, stamp) = (ended.ended_at.0 as i64, timestamp(ended.ended_at));
+        let last = calls.last_mut().expect("there is one");
+        last.push((shard, bucket, id, ended_at, row, stamp));
+    }
+    calls
+}

@@ -1,0 +1,112 @@
+//! `shard_owner`: one claim row for each shard, changed only by compare-and-set.
+
+use cluster::member::Generation;
+use cluster::ownership::claim::{Base, ClaimRow, Expected, Swap};
+use cluster::shard::{Epoch, Shard};
+use scylla::statement::prepared::PreparedStatement;
+use uuid::Uuid;
+
+use super::error::CqlError;
+use super::session::Cql;
+use super::statement::Kind;
+use super::{chain, rows};
+
+const TABLE: &str = "shard_owner";
+
+/// Reads and swaps claim rows.
+pub struct ClaimTable {
+    read: PreparedStatement,
+    insert: PreparedStatement,
+    update: PreparedStatement,
+}
+
+impl ClaimTable {
+    /// Prepares the statements.
+    ///
+    /// # Errors
+    /// [`CqlError::NotSent`].
+    pub async fn prepare(cql: &Cql) -> Result<ClaimTable, CqlError> {
+        let read = "SELECT epoch, owner, owner_addr, claim, state, chain, base_epoch, base_seq \
+                    FROM {}shard_owner WHERE shard = ?";
+        let insert = "INSERT INTO {}shard_owner (epoch, owner, owner_addr, claim, state, chain, \
+                      base_epoch, base_seq, shard) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
+        let update = "UPDATE {}shard_owner SET epoch = ?, owner = ?, owner_addr = ?, claim = ?, \
+                      state = ?, chain = ?, base_epoch = ?, base_seq = ? WHERE shard = ? \
+                      IF claim = ? AND state = ? AND base_epoch = ? AND base_seq = ?";
+        Ok(ClaimTable {
+            read: cql.prepare(Kind::SerialRead, read).await?,
+            insert: cql.prepare(Kind::Swap, insert).await?,
+            update: cql.prepare(Kind::Swap, update).await?,
+        })
+    }
+
+    /// The row as it is after every compare-and-set that was answered.
+    ///
+    /// # Errors
+    /// [`CqlError`].
+    pub async fn read(&self, cql: &Cql, shard: Shard) -> Result<Option<ClaimRow>, CqlError> {
+        let result = cql.execute(&self.read, (i32::from(shard.0),)).await?;
+        type Columns = (i64, Uuid, String, Uuid, String, String, i64, i64);
+        rows::first::<Columns>(TABLE, result)?
+            .map(claim_row)
+            .transpose()
+    }
+
+    /// Makes the row `wanted` if it is as expected.
+    ///
+    /// # Errors
+    /// [`CqlError::NotSent`] and [`CqlError::Refused`] say that it was not done. After
+    /// [`CqlError::Ambiguous`] it may be, now or later.
+    pub async fn swap(
+        &self,
+        cql: &Cql,
+        shard: Shard,
+        expected: Expected,
+        wanted: &ClaimRow,
+    ) -> Result<Swap, CqlError> {
+        let set = (
+            wanted.epoch.0 as i64,
+            wanted.owner.0,
+            wanted.owner_address.as_str(),
+            wanted.claim,
+            chain::state_text(wanted.state),
+            chain::encode(&wanted.chain),
+            wanted.base.epoch.0 as i64,
+            wanted.base.seq as i64,
+            i32::from(shard.0),
+        );
+        let result = match expected {
+            Expected::Absent => cql.execute(&self.insert, set).await?,
+            Expected::Claim(claim, state, base) => {
+                let (a, b, c, d, e, f, g, h, i) = set;
+                let state = chain::state_text(state);
+                let (epoch, seq) = (base.epoch.0 as i64, base.seq as i64);
+                let values = (a, b, c, d, e, f, g, h, i, claim, state, epoch, seq);
+                cql.execute(&self.update, values).await?
+            }
+        };
+        Ok(match rows::is_applied(TABLE, result)? {
+            true => Swap::Applied,
+            false => Swap::Refused,
+        })
+    }
+}
+
+fn claim_row(
+    columns: (i64, Uuid, String, Uuid, String, String, i64, i64),
+) -> Result<ClaimRow, CqlError> {
+    let (epoch, owner, owner_address, claim, state, chain, base_epoch, base_seq) = columns;
+    let unreadable = |what: String| CqlError::Unreadable { table: TABLE, what };
+    Ok(ClaimRow {
+        epoch: Epoch(epoch as u64),
+        owner: Generation(owner),
+        owner_address,
+        claim,
+        state: chain::state(&state).ok_or_else(|| unreadable(format!("state {state:?}")))?,
+        chain: chain::decode(&chain).ok_or_else(|| unreadable(format!("chain {chain:?}")))?,
+        base: Base {
+            epoch: Epoch(base_epoch as u64),
+            seq: base_seq as u64,
+        },
+    })
+}

@@ -1,0 +1,122 @@
+//! What a tenure wants done: noted where somebody waits for it, or done as IO whose outcome goes back
+//! to the tenure.
+
+use std::sync::Arc;
+
+use cluster::ownership::claim::ClaimState;
+use cluster::ownership::tenure::{Effect, Input};
+
+use super::frame::Frame;
+use super::seat::{Seat, SegmentRead, State};
+
+impl Seat {
+    /// Does the effects in their order; the state is locked, so those of two inputs do not mix.
+    pub(super) fn perform(self: &Arc<Self>, state: &mut State, effects: Vec<Effect<Frame>>) {
+        for effect in effects {
+            if let Some(outward) = self.note(state, effect) {
+                self.begin(outward);
+            }
+        }
+    }
+
+    /// Notes what needs no IO, and gives back what does.
+    fn note(&self, state: &mut State, effect: Effect<Frame>) -> Option<Effect<Frame>> {
+        let progress = &self.progress;
+        match effect {
+            Effect::ReadSegment {
+                epoch,
+                segment,
+                from,
+            } => {
+                state.read = Some(SegmentRead {
+                    epoch,
+                    segment,
+                    from,
+                });
+                progress.send_modify(|progress| progress.is_claimed = true);
+            }
+            Effect::Replay(frames) => {
+                let high_waters = frames.iter().map(Frame::high_water);
+                state.high_water = high_waters.fold(state.high_water, |all, one| all.max(one));
+                state.replay.extend(frames);
+                progress.send_modify(|_| ());
+            }
+            Effect::Serve { epoch } => progress.send_modify(|progress| {
+                progress.is_claimed = true;
+                progress.serves = Some(epoch);
+                progress.offer = None;
+            }),
+            Effect::AskGate { epoch, mark } => {
+                self.node.ask_gate(self.shard, epoch, mark);
+                progress.send_modify(|progress| progress.written = mark);
+            }
+            Effect::Release { through } => {
+                progress.send_modify(|progress| progress.released = through);
+            }
+            Effect::Frozen(offer) => {
+                progress.send_modify(|progress| progress.offer = Some(offer));
+            }
+            Effect::Trimmed(base) => {
+                tracing::debug!(shard = self.shard.0, ?base, "the base was moved");
+            }
+            Effect::Ended(end) => {
+                state.replay.clear();
+                progress.send_modify(|progress| progress.ended = Some(end));
+            }
+            Effect::Swap { expected, row } => {
+                if row.state == ClaimState::Claimed {
+                    progress.send_modify(|progress| progress.epoch = row.epoch);
+                }
+                return Some(Effect::Swap { expected, row });
+            }
+            outward => return Some(outward),
+        }
+        None
+    }
+
+    /// Begins an IO; its outcome comes back as an input.
+    fn begin(self: &Arc<Self>, effect: Effect<Frame>) {
+        let seat = self.clone();
+        self.node.on.spawn(async move {
+            if let Some(input) = seat.do_io(effect).await {
+                seat.handle(input);
+            }
+        });
+    }
+
+    async fn do_io(&self, effect: Effect<Frame>) -> Option<Input<Frame>> {
+        let (node, shard) = (&self.node, self.shard);
+        let (cql, claims, frames) = (&node.cql, &node.claims, &node.frames);
+        Some(match effect {
+            Effect::ReadRow => {
+                let row = claims.read(cql, shard).await;
+                Input::Row(node.answer("cannot read a claim", row).await)
+            }
+            Effect::Swap { expected, row } => {
+                let swap = claims.swap(cql, shard, expected, &row).await;
+                Input::Swapped(node.answer("cannot swap a claim", swap).await)
+            }
+            Effect::WriteFence { node: whose, epoch } => {
+                let written = node.fences.write(cql, whose, shard, epoch).await;
+                let written = node.answer("cannot write a fence", written).await;
+                Input::FenceWritten(whose, written)
+            }
+            Effect::WriteFrame { frame, .. } => {
+                let written = frames.write(cql, shard, &frame).await;
+                Input::FrameWritten(node.answer("cannot write a frame", written).await)
+            }
+            Effect::DeleteSegment { epoch, segment } => {
+                let mut deleted = frames.delete_segment(cql, shard, epoch, segment).await;
+                while node
+                    .answer("cannot delete a segment", deleted)
+                    .await
+                    .is_err()
+                {
+                    deleted = frames.delete_segment(cql, shard, epoch, segment).await;
+                }
+                return None;
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! `journal`: the frames of every shard and epoch, a partition for each segment of them.
+
+use bytes::Bytes;
+use cluster::ownership::claim::Base;
+use cluster::ownership::recovery::Stored;
+use cluster::shard::{Epoch, Shard};
+use scylla::response::PagingState;
+use scylla::statement::prepared::PreparedStatement;
+use std::ops::ControlFlow;
+
+use super::error::CqlError;
+use super::frame::Frame;
+use super::rows;
+use super::session::Cql;
+use super::statement::Kind;
+
+/// Frames of one page: so many of the longest are 8 MiB.
+const FRAMES_PER_PAGE: i32 = 32;
+
+/// Writes, reads and deletes frames.
+pub struct FrameTable {
+    segment_frames: u64,
+    write: PreparedStatement,
+    read: PreparedStatement,
+    delete: PreparedStatement,
+}
+
+impl FrameTable {
+    /// Prepares the statements.
+    ///
+    /// # Errors
+    /// [`CqlError::NotSent`].
+    pub async fn prepare(cql: &Cql, segment_frames: u64) -> Result<FrameTable, CqlError> {
+        let write =
+            "INSERT INTO {}journal (shard, epoch, segment, seq, frame) VALUES (?, ?, ?, ?, ?)";
+        let read = "SELECT seq, frame FROM {}journal \
+                    WHERE shard = ? AND epoch = ? AND segment = ? AND seq >= ?";
+        let delete = "DELETE FROM {}journal WHERE shard = ? AND epoch = ? AND segment = ?";
+        let mut read = cql.prepare(Kind::Read, read).await?;
+        read.set_page_size(FRAMES_PER_PAGE);
+        Ok(FrameTable {
+            segment_frames,
+            write: cql.prepare(Kind::Write, write).await?,
+            read,
+            delete: cql.prepare(Kind::Write, delete).await?,
+        })
+    }
+
+    /// Frames of one segment.
+    pub fn segment_frames(&self) -> u64 {
+        self.segment_frames
+    }
+
+    /// Writes a frame where it says it belongs; durable at a majority when it returns. The same frame
+    /// again changes nothing.
+    ///
+    /// # Errors
+    /// [`CqlError`]: repeat it with the same bytes.
+    pub async fn write(&self, cql: &Cql, shard: Shard, frame: &Frame) -> Result<(), CqlError> {
+        let Base { epoch, seq } = frame.place();
+        let segment = seq / self.segment_frames;
+        let (shard, epoch) = (i32::from(shard.0), epoch.0 as i64);
+        let values = (shard, epoch, segment as i64, seq as i64, frame.bytes());
+        cql.execute(&self.write, values).await.map(drop)
+    }
+
+    /// The frames of a segment from the number `from` on, in order.
+    ///
+    /// # Errors
+    /// [`CqlError`].
+    pub async fn read_segment(
+        &self,
+        cql: &Cql,
+        shard: Shard,
+        epoch: Epoch,
+        segment: u64,
+        from: u64,
+    ) -> Result<Vec<(u64, Stored<Frame>)>, CqlError> {
+        let values = (
+            i32::from(shard.0),
+            epoch.0 as i64,
+            segment as i64,
+            from as i64,
+        );
+        let (mut frames, mut state) = (Vec::new(), PagingState::start());
+        loop {
+            let (page, next) = cql.page(&self.read, values, state).await?;
+            for (seq, bytes) in rows::all::<(i64, Vec<u8>)>("journal", page)? {
+                let seq = seq as u64;
+                let frame = Frame::open(shard, Base { epoch, seq }, Bytes::from(bytes));
+                frames.push((seq, frame.map_or(Stored::Broken, Stored::Whole)));
+            }
+            match next.into_paging_control_flow() {
+                ControlFlow::Break(()) => return Ok(frames),
+                ControlFlow::Continue(next) => state = next,
+            }
+        }
+    }
+
+    /// Deletes a segment as a whole partition.
+    ///
+    /// # Errors
+    /// [`CqlError`]; it can be repeated.
+    pub async fn delete_segment(
+        &self,
+        cql: &Cql,
+        shard: Shard,
+        epoch: Epoch,
+        segment: u64,
+    ) -> Result<(), CqlError> {
+        let values = (i32::from(shard.0), epoch.0 as i64, segment as i64);
+        cql.execute(&self.delete, values).await.map(drop)
+    }
+}

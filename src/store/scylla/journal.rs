@@ -1,0 +1,204 @@
+//! The journal in a table: a group becomes a frame for each shard, then passes the gate.
+
+use std::sync::Arc;
+
+use cluster::ownership::recovery::{Scan, Step};
+use cluster::shard::Shard;
+
+use super::background::Background;
+use super::error::ScyllaError;
+use super::frame::{self, Frame, Part};
+use super::node::Node;
+use super::seat::Seat;
+use crate::domain::username::ShardId;
+use crate::store::StoreError;
+use crate::store::group::{Group, HighWater};
+use crate::store::journal::{Appended, Journal, Position, Visit};
+
+/// Shards that are recovered at once: each has at most one segment in memory.
+const RECOVERED_AT_ONCE: usize = 4;
+
+/// The journals of the shards that this process holds.
+pub struct ScyllaJournal {
+    node: Arc<Node>,
+    on: Arc<Background>,
+}
+
+impl ScyllaJournal {
+    pub(super) fn new(node: Arc<Node>, on: Arc<Background>) -> ScyllaJournal {
+        ScyllaJournal { node, on }
+    }
+
+    /// Whether the last call to the store got no answer: what is appended now waits until it is back.
+    pub fn is_away(&self) -> bool {
+        self.node.cql.is_away()
+    }
+}
+
+impl Journal for ScyllaJournal {
+    /// While the store is away this waits: nothing is given up, and nothing is answered.
+    async fn append(&self, group: &Group) -> Result<Appended, StoreError> {
+        let (node, high_water) = (self.node.clone(), group.high_water());
+        let (parts, asking) = (frame::split(group.bytes()), group.asking().to_vec());
+        if parts.is_empty() && asking.is_empty() {
+            return Ok(Appended::default());
+        }
+        let lost = async move { append(&node, parts, &asking, high_water).await };
+        Ok(Appended {
+            lost: self.on.run(lost).await,
+        })
+    }
+
+    fn position(&self, shard: ShardId) -> Position {
+        Position(self.node.position(Shard(shard.0)))
+    }
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    async fn replay(
+        &self,
+        shards: &[ShardId],
+        visit: &mut Visit<'_>,
+    ) -> Result<HighWater, StoreError> {
+        let mut high_water = HighWater::default();
+        for shards in shards.chunks(RECOVERED_AT_ONCE) {
+            let mut readings = Vec::with_capacity(shards.len());
+            for shard in shards {
+                let reading = Reading::of(self.node.seat(Shard(shard.0))?);
+                readings.push(self.on.begin(reading.next()));
+            }
+            for reading in readings {
+                let (mut reading, mut frames) = reading.await;
+                while let Some(found) = frames? {
+                    for frame in found {
+                        visit_frame(&frame, visit)?;
+                    }
+                    (reading, frames) = self.on.begin(reading.next()).await;
+                }
+                high_water = high_water.max(reading.seat.high_water());
+            }
+        }
+        Ok(high_water)
+    }
+
+    /// Begins the trim; the segments go a little later, unless the shard is lost meanwhile.
+    async fn trim(&self, shard: ShardId, base: Position) -> Result<(), StoreError> {
+        if let Ok(seat) = self.node.seat(Shard(shard.0)) {
+            seat.trim(frame::place(base.0));
+        }
+        Ok(())
+    }
+}
+
+/// Writes the frames of all shards at once, has the gate read once, for them and for those that ask,
+/// and tells which shards are lost.
+async fn append(
+    node: &Arc<Node>,
+    parts: Vec<Part>,
+    asking: &[ShardId],
+    high_water: HighWater,
+) -> Vec<ShardId> {
+    let written: Vec<_> = parts.iter().map(|part| ShardId(part.shard.0)).collect();
+    let mut lost = Vec::new();
+    let mut writes = Vec::with_capacity(parts.len());
+    for Part { shard, pieces } in parts {
+        match node.seat(shard) {
+            Ok(seat) => writes.push((
+                shard,
+                seat.clone(),
+                node.on
+                    .spawn(async move { seat.write(pieces, high_water).await }),
+            )),
+            Err(_) => lost.push(ShardId(shard.0)),
+        }
+    }
+    let mut marks = Vec::with_capacity(writes.len());
+    for (shard, seat, write) in writes {
+        match write.await {
+            Ok(Ok(mark)) => marks.push((shard, seat, mark)),
+            _ => lost.push(ShardId(shard.0)),
+        }
+    }
+    for shard in asking.iter().filter(|shard| !written.contains(shard)) {
+        let seat = node.seat(Shard(shard.0)).ok();
+        match seat.and_then(|seat| seat.ask().map(|mark| (seat, mark))) {
+            Some((seat, mark)) => marks.push((Shard(shard.0), seat, mark)),
+            None => lost.push(*shard),
+        }
+    }
+    lost.extend(released(node, marks).await);
+    lost
+}
+
+/// Has the gate read, and tells which shards did not pass it.
+async fn released(node: &Arc<Node>, marks: Vec<(Shard, Arc<Seat>, u64)>) -> Vec<ShardId> {
+    node.read_gate();
+    let mut lost = Vec::new();
+    for (shard, seat, mark) in marks {
+        if seat.released(mark).await.is_err() {
+            lost.push(ShardId(shard.0));
+        }
+    }
+    lost
+}
+
+/// The reading of one shard's journal: the recovery of a claim, or once more what is durable.
+struct Reading {
+    seat: Arc<Seat>,
+    /// The epochs still to be read again; `None` for a recovery.
+    again: Option<Vec<Scan<Frame>>>,
+}
+
+impl Reading {
+    fn of(seat: Arc<Seat>) -> Reading {
+        let again = seat.is_serving().then(|| {
+            let mut scans = seat.scans();
+            scans.reverse();
+            scans
+        });
+        Reading { seat, again }
+    }
+
+    /// The next frames, and `None` after the last ones.
+    async fn next(mut self) -> (Reading, Result<Option<Vec<Frame>>, ScyllaError>) {
+        let frames = match &mut self.again {
+            None => self.seat.recover().await,
+            Some(scans) => read_again(&self.seat, scans).await,
+        };
+        (self, frames)
+    }
+}
+
+async fn read_again(
+    seat: &Arc<Seat>,
+    scans: &mut Vec<Scan<Frame>>,
+) -> Result<Option<Vec<Frame>>, ScyllaError> {
+    let Some(scan) = scans.last_mut() else {
+        return Ok(None);
+    };
+    let mut found = Vec::new();
+    let mut step = scan.step();
+    while let Step::Read { segment, from } = step {
+        let frames = seat.segment(scan.epoch(), segment, from).await;
+        match frames {
+            Ok(frames) => step = scan.segment_read(frames, &mut found),
+            Err(_) => continue,
+        }
+    }
+    if let Step::Damaged(seq) = step {
+        return Err(seat.damaged(scan.epoch(), seq));
+    }
+    scans.pop();
+    Ok(Some(found))
+}
+
+fn visit_frame(frame: &Frame, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    let position = Position(frame::position(frame.place()));
+    for record in frame.records() {
+        let record = record.expect("a frame whose checksum holds is made of records");
+        visit(position, record)?;
+    }
+    Ok(())
+}

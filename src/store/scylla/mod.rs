@@ -1,0 +1,125 @@
+//! The stores of a cluster, on ScyllaDB (or Cassandra): claims, journals and archive as tables.
+//!
+//! The rules are those of `cluster::ownership`, the bytes and tables are in `docs/FORMAT.md`, the
+//! reasons in ADR-0004. Every statement has its consistency from one setting, every call a time-out,
+//! and all IO is done on threads of its own (`background`).
+
+pub mod error;
+
+pub mod statement;
+
+pub mod connect;
+
+pub mod session;
+
+mod rows;
+
+pub mod schema;
+
+pub mod meta;
+
+mod chain;
+
+pub mod claim_table;
+
+pub mod fence_table;
+
+pub mod frame;
+
+pub mod frame_table;
+
+mod background;
+
+mod node;
+
+mod seat;
+
+mod effects;
+
+mod claims;
+
+mod journal;
+
+mod history;
+
+mod archive_row;
+
+mod archive;
+
+use std::sync::Arc;
+
+use cluster::ownership::claim::Claimant;
+
+use super::StoreError;
+use crate::config::scylla::ScyllaSettings;
+pub use archive::ScyllaArchive;
+use background::Background;
+pub use claims::ScyllaClaims;
+use connect::Purpose;
+use error::ScyllaError;
+pub use journal::ScyllaJournal;
+use node::Node;
+use schema::SchemaOptions;
+use session::Cql;
+
+/// The three stores of a keyspace, as one node sees them.
+pub struct ScyllaStores {
+    /// Takes shards and gives them away.
+    pub claims: ScyllaClaims,
+    /// What happened.
+    pub journal: Arc<ScyllaJournal>,
+    /// What ended.
+    pub archive: Arc<ScyllaArchive>,
+}
+
+impl ScyllaStores {
+    /// Connects, compares the schema with the settings, and tries a compare-and-set. Nothing is
+    /// claimed yet. `me` is one start of one node, and never used again.
+    ///
+    /// # Errors
+    /// [`ScyllaError`], each one line that says what to do.
+    pub fn open(settings: &ScyllaSettings, me: Claimant) -> Result<ScyllaStores, StoreError> {
+        let on = Arc::new(start()?);
+        let settings = settings.clone();
+        let (claims, journal, archive) = on.block_on({
+            let on = on.clone();
+            async move {
+                let cql = Arc::new(Cql::connect(&settings, Purpose::Serve).await?);
+                let meta = meta::check(&cql, &settings).await?;
+                let unfit = ScyllaError::of("cannot prepare a statement");
+                let node = Node::new(cql.clone(), me, meta.segment_frames).await;
+                let node = Arc::new(node.map_err(unfit)?);
+                let archive = ScyllaArchive::open(cql, meta.bucket, on.clone()).await;
+                Ok::<_, ScyllaError>((
+                    ScyllaClaims::new(node.clone(), on.clone()),
+                    ScyllaJournal::new(node, on),
+                    archive.map_err(unfit)?,
+                ))
+            }
+        })?;
+        Ok(ScyllaStores {
+            claims,
+            journal: Arc::new(journal),
+            archive: Arc::new(archive),
+        })
+    }
+}
+
+/// Makes keyspace and tables where they are missing; tells whether they are new.
+///
+/// # Errors
+/// As [`meta::apply`].
+pub fn apply_schema(settings: &ScyllaSettings, options: SchemaOptions) -> Result<bool, StoreError> {
+    let on = start()?;
+    let settings = settings.clone();
+    let applied = on.block_on(async move { meta::apply(&settings, &options).await })?;
+    Ok(applied)
+}
+
+fn start() -> Result<Background, StoreError> {
+    Background::start().map_err(|source| StoreError::Io {
+        action: "cannot start threads for",
+        path: "ScyllaDB".into(),
+        source,
+    })
+}
