@@ -156,3 +156,16 @@ impl<A: Archive> Worker<A> {
         }
     }
 }
+
+#[cfg(test)]
+impl Archiver {
+    /// An archiver that leaves to the test what is offered to it.
+    pub(super) fn of_test() -> (Archiver, Receiver<FlushBatch>) {
+        let (batches, queue) = sync_channel(SHARDS);
+        let archiver = Archiver {
+            batches,
+            is_failing: Arc::default(),
+        };
+        (archiver, queue)
+    }
+}

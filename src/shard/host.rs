@@ -83,7 +83,7 @@ pub struct ShardHost<J: Journal> {
     random: StdRng,
     timer: Option<(SpawnHandle, UnixMs)>,
     /// Endings that wait for the commit of a batch before they may be archived.
-    flushes: VecDeque<(u64, FlushBatch)>,
+    pub(super) flushes: VecDeque<(u64, FlushBatch)>,
     upkeep_part: usize,
 }
 
@@ -176,14 +176,15 @@ impl<J: Journal> ShardHost<J> {
             stage.group.ask(shard.id);
         }
         drop(stage);
-        let last_batch = shard.last_batch;
+        let (id, last_batch) = (shard.id, shard.last_batch);
         if has_staged || is_asked {
             self.seat.staging.ring();
         }
         // What expired in the millisecond of an earlier event is told by that event.
         if tally != Tally::default() {
             if last_batch > self.pending.committed() {
-                self.pending.count(last_batch, tally);
+                let of = (self.seat.gate == Gate::Fence).then_some(id);
+                self.pending.count(last_batch, of, tally);
             } else {
                 self.publish(tally);
             }
@@ -389,3 +390,7 @@ impl<J: Journal> Handler<Archived> for ShardHost<J> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

@@ -81,8 +81,10 @@ impl<J: Journal> ShardHost<J> {
 
     /// Forgets a shard that is another's now: nothing that rests on its memory may leave.
     pub(super) fn lose(&mut self, shard: ShardId) {
-        self.pending.forget(shard);
+        let forgotten = self.pending.forget(shard);
         self.release(shard);
+        // That took what is unread in memory from the total, where this was not counted yet.
+        self.seat.metrics.unread.add(forgotten.unread);
     }
 
     fn freeze(&mut self, shard: ShardId, settled: oneshot::Sender<()>) {
@@ -116,6 +118,11 @@ impl<J: Journal> ShardHost<J> {
             let unread = gone.shard.retire(&self.seat.usage);
             self.seat.metrics.unread.sub(unread as i64);
         }
+        // What waited for its commit may have none, and is for the next owner to archive.
+        for (_, flush) in &mut self.flushes {
+            flush.parts.retain(|(shard, ..)| *shard != id);
+        }
+        self.flushes.retain(|(_, flush)| !flush.parts.is_empty());
         for command in self.held.release(id) {
             command.refuse(Refusal::NotHere);
         }
