@@ -4,6 +4,7 @@
 //! The names, defaults and bounds of single settings are in `config::flags`, the file in
 //! `config::file`. The command line around them is `cli`'s.
 
+pub mod cluster;
 pub mod file;
 pub mod flags;
 mod memory;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use clap::{Args, FromArgMatches, ValueEnum};
 
 use crate::domain::limits::Limits;
+use cluster::ClusterSettings;
 use flags::SettingsFlags;
 use scylla::ScyllaSettings;
 
@@ -58,6 +60,8 @@ pub struct Settings {
     pub idempotency_keys_max: usize,
     /// The cluster's stores; `None` where this machine's disk holds everything.
     pub scylla: Option<ScyllaSettings>,
+    /// Who this node is to others; `None` where it is alone.
+    pub cluster: Option<ClusterSettings>,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What is logged, in the words of `tracing_subscriber::EnvFilter`.
@@ -169,6 +173,8 @@ impl TryFrom<SettingsFlags> for Settings {
     type Error = SettingsError;
 
     fn try_from(flags: SettingsFlags) -> Result<Settings, SettingsError> {
+        let scylla = flags.scylla.check()?;
+        let cluster = flags.cluster.check(scylla.is_some())?;
         let settings = Settings {
             listen: flags.listen,
             admin_listen: flags.admin_listen,
@@ -182,7 +188,8 @@ impl TryFrom<SettingsFlags> for Settings {
             memory_limit_bytes: flags.memory_limit.of(memory::available_bytes()),
             archive_retention: flags.archive_retention.0,
             idempotency_keys_max: flags.idempotency_keys_max,
-            scylla: flags.scylla.check()?,
+            scylla,
+            cluster,
             log_format: flags.log_format.unwrap_or_else(log_format_of_output),
             log: flags.log,
             limits: Limits {
@@ -203,6 +210,28 @@ impl TryFrom<SettingsFlags> for Settings {
 }
 
 impl Settings {
+    /// Whether a server can run by these settings; other commands need only the store.
+    ///
+    /// # Errors
+    /// [`SettingsError::Conflict`].
+    pub fn check_serving(&self) -> Result<(), SettingsError> {
+        let conflict = |setting, reason: &str| {
+            let reason = String::from(reason);
+            Err(SettingsError::Conflict { setting, reason })
+        };
+        match (&self.cluster, &self.scylla) {
+            (None, Some(_)) => conflict(
+                "scylla",
+                "is the store of a cluster, whose nodes find each other by Redis; name it by --redis",
+            ),
+            (Some(_), _) if self.durability == Durability::Memory => conflict(
+                "durability",
+                "memory is for one machine; a cluster answers what is committed, leave it out",
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), SettingsError> {
         let limits = &self.limits;
         let rules = [

@@ -11,6 +11,8 @@ pub mod domain;
 
 pub mod shard;
 
+pub mod node;
+
 pub mod store;
 
 pub mod http;

@@ -9,18 +9,38 @@ use std::sync::Arc;
 use crate::domain::id::MessageId;
 use crate::domain::message::{End, Ended, Unread};
 use crate::domain::username::{ShardId, Username};
+use crate::node::forward::Forward;
+use crate::node::wire::{Answer, Call};
 use crate::shard::call::{
-    Accepted, CallError, Count, Delivered, Delivery, Found, Post, ReadPlace, Take,
+    Accepted, CallError, Count, Delivered, Delivery, Found, Post, ReadPlace, Refusal, Take,
 };
 use crate::shard::hosts::Hosts;
 use crate::store::StoreError;
 use crate::store::archive::Archive;
 
-/// The service as every HTTP worker sees it; cheap to clone.
+/// The service as one HTTP worker sees it.
 #[derive(Debug)]
 pub struct Service<A> {
-    hosts: Hosts,
+    way: Way,
     archive: Arc<A>,
+}
+
+/// The way to the shards.
+#[derive(Debug)]
+pub enum Way {
+    /// All are in this process.
+    Here(Hosts),
+    /// Each is somewhere in the cluster.
+    Cluster(Forward),
+}
+
+/// An answer, and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served<T> {
+    /// The answer.
+    pub answer: T,
+    /// The address of the node that served it, in a cluster.
+    pub by: Option<Arc<str>>,
 }
 
 /// Why a call has no answer.
@@ -43,64 +63,88 @@ pub enum Message {
     Ended(Ended),
 }
 
-impl<A> Clone for Service<A> {
-    fn clone(&self) -> Service<A> {
-        Service {
-            hosts: self.hosts.clone(),
-            archive: self.archive.clone(),
-        }
-    }
-}
-
 impl<A: Archive> Service<A> {
-    /// A service over these hosts and this archive.
-    pub fn new(hosts: Hosts, archive: Arc<A>) -> Service<A> {
-        Service { hosts, archive }
+    /// A service over these shards and this archive.
+    pub fn new(way: Way, archive: Arc<A>) -> Service<A> {
+        Service { way, archive }
     }
 
     /// Accepts a message.
     ///
     /// # Errors
     /// [`ServiceError`]
-    pub async fn post(&self, post: Post) -> Result<Accepted, ServiceError> {
-        Ok(self.hosts.post(post).await?)
+    pub async fn post(&self, post: Post) -> Result<Served<Accepted>, ServiceError> {
+        Ok(match &self.way {
+            Way::Here(hosts) => Served::here(hosts.post(post).await?),
+            Way::Cluster(forward) => forward.ask(Call::Post(post)).await?.try_into()?,
+        })
     }
 
     /// Delivers the oldest messages of a mailbox, which are thereby expired.
     ///
     /// # Errors
     /// [`ServiceError`]
-    pub async fn take(&self, take: Take) -> Result<Delivery, ServiceError> {
+    pub async fn take(&self, take: Take) -> Result<Served<Delivery>, ServiceError> {
         let shard = take.hash.route().shard();
-        let mut delivery = self.hosts.take(take).await?;
+        let mut served: Served<Delivery> = match &self.way {
+            Way::Here(hosts) => Served::here(hosts.take(take).await?),
+            Way::Cluster(forward) => forward.ask(Call::Take(take)).await?.try_into()?,
+        };
+        let delivery = &mut served.answer;
         if let Some(place) = delivery.archived.take() {
-            delivery.messages = self.read_again(shard, place, delivery.messages).await?;
+            let in_memory = std::mem::take(&mut delivery.messages);
+            delivery.messages = self.read_again(shard, place, in_memory).await?;
         }
-        Ok(delivery)
+        Ok(served)
     }
 
     /// Counts what waits in a mailbox.
     ///
     /// # Errors
     /// [`ServiceError`]
-    pub async fn count(&self, username: Username) -> Result<Count, ServiceError> {
-        Ok(self.hosts.count(username).await?)
+    pub async fn count(&self, username: Username) -> Result<Served<Count>, ServiceError> {
+        let hash = username.hash();
+        Ok(match &self.way {
+            Way::Here(hosts) => Served::here(hosts.count(username).await?),
+            Way::Cluster(forward) => {
+                let count = Call::Count(username, hash);
+                forward.ask(count).await?.try_into()?
+            }
+        })
     }
 
     /// Looks a message up: in memory first, then in the archive. An ending leaves memory after its
-    /// row is durable, so the two steps miss nothing.
+    /// row is durable, so the two steps miss nothing. While nobody has the shard what the archive has
+    /// is answered; that it has nothing says nothing.
     ///
     /// # Errors
     /// [`ServiceError`]
-    pub async fn find(&self, id: MessageId) -> Result<Option<Message>, ServiceError> {
-        match self.hosts.find(id).await? {
-            Found::Unread(username, message) => Ok(Some(Message::Unread(username, message))),
-            Found::Ended(ended) => Ok(Some(Message::Ended(ended))),
+    pub async fn find(&self, id: MessageId) -> Result<Served<Option<Message>>, ServiceError> {
+        let found: Result<Served<Found>, CallError> = match &self.way {
+            Way::Here(hosts) => hosts.find(id).await.map(Served::here),
+            Way::Cluster(forward) => match forward.ask(Call::Find(id)).await {
+                Ok(served) => served.try_into(),
+                Err(error) => Err(error),
+            },
+        };
+        let Served { answer, by } = match found {
+            Ok(found) => found,
+            Err(error @ CallError::Refused(Refusal::NotHere)) => {
+                let row = self.archive.get(id).await.ok().flatten();
+                let row = row.ok_or(error)?;
+                return Ok(Served::here(Some(Message::Ended(row))));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let answer = match answer {
+            Found::Unread(username, message) => Some(Message::Unread(username, message)),
+            Found::Ended(ended) => Some(Message::Ended(ended)),
             Found::Elsewhere => {
                 let row = self.archive.get(id).await.map_err(ServiceError::Archive)?;
-                Ok(row.map(Message::Ended))
+                row.map(Message::Ended)
             }
-        }
+        };
+        Ok(Served { answer, by })
     }
 
     /// The messages of an earlier read: those `in_memory` when the shard was asked, the rest from the
@@ -133,3 +177,35 @@ impl<A: Archive> Service<A> {
         Ok(messages)
     }
 }
+
+impl<T> Served<T> {
+    fn here(answer: T) -> Served<T> {
+        Served { answer, by: None }
+    }
+}
+
+/// An answer of a peer to another question than was asked: what was done is not known.
+fn unexpected(_: Answer) -> CallError {
+    CallError::OutcomeUnknown
+}
+
+macro_rules! served {
+    ($variant:ident, $answer:ty) => {
+        impl TryFrom<crate::node::forward::Served> for Served<$answer> {
+            type Error = CallError;
+
+            fn try_from(served: crate::node::forward::Served) -> Result<Self, CallError> {
+                let by = Some(served.by);
+                match served.answer {
+                    Answer::$variant(answer) => Ok(Served { answer, by }),
+                    other => Err(unexpected(other)),
+                }
+            }
+        }
+    };
+}
+
+served!(Accepted, Accepted);
+served!(Delivered, Delivery);
+served!(Counted, Count);
+served!(Found, Found);

@@ -41,12 +41,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("store", &["domain", "config"]),
     ("shard", &["domain", "store", "metrics"]),
-    ("service", &["domain", "store", "shard"]),
-    ("http", &["domain", "store", "shard", "service", "metrics"]),
+    ("node", &["domain", "store", "shard", "metrics"]),
+    ("service", &["domain", "store", "shard", "node"]),
+    (
+        "http",
+        &["domain", "store", "shard", "node", "service", "metrics"],
+    ),
     (
         "app",
         &[
-            "domain", "store", "shard", "service", "http", "config", "metrics",
+            "domain", "store", "shard", "node", "service", "http", "config", "metrics",
         ],
     ),
     ("cli", &["config", "telemetry", "store"]),

@@ -5,16 +5,23 @@ use std::time::{Duration, Instant};
 use actix_web::dev::{Server, ServerHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Parts;
-use crate::config::Settings;
+use super::Base;
 use crate::http::admin::Phase;
 use crate::http::traffic::Traffic;
+use crate::node::view::{Drain, NodeHandle};
+use crate::shard::clock::Clock;
 
 /// How often the wall clock is compared with the process's.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the requests under way are counted at the end.
 const FINISH_INTERVAL: Duration = Duration::from_millis(2);
+
+/// How often the shards that are left are counted.
+const HAND_OVER_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How much of the time to the end handing over may take.
+const HAND_OVER_SHARE: f64 = 0.8;
 
 /// How long no request may be under way before the workers stop: a connection that was accepted just
 /// before may wait that long for its worker.
@@ -24,21 +31,18 @@ const QUIET: Duration = Duration::from_millis(250);
 const CLOCK_STEP_MS: i64 = 5_000;
 
 /// Serves until a signal, then lets requests end.
-pub async fn serve_until_stopped(
-    server: Server,
-    settings: &Settings,
-    parts: &Parts<'_>,
-) -> anyhow::Result<()> {
+pub async fn serve_until_stopped(server: Server, base: &Base, clock: Clock) -> anyhow::Result<()> {
+    let settings = &base.settings;
     let handle = server.handle();
     let mut signals = Signals::install()?;
     let mut serving = actix_web::rt::spawn(server);
     let is_announced = tokio::select! {
         is_announced = signals.first() => is_announced,
-        () = watch_clock(parts) => false,
+        () = watch_clock(base, clock) => false,
         ended = &mut serving => return Ok(ended??),
     };
     let started = Instant::now();
-    parts.lifecycle.enter(Phase::Draining);
+    base.lifecycle.enter(Phase::Draining);
     if is_announced {
         let seconds = settings.drain_announce.as_secs_f64();
         tracing::info!(seconds, "draining: serving on while /readyz says no");
@@ -47,14 +51,36 @@ pub async fn serve_until_stopped(
             () = signals.second() => exit_at_once(),
         }
     }
-    tracing::info!("stopping: requests under way are answered");
     let left = settings.drain_timeout.saturating_sub(started.elapsed());
+    let end = async {
+        if let Some(node) = base.node.get() {
+            hand_over(node, left).await;
+        }
+        tracing::info!("stopping: requests under way are answered");
+        let left = settings.drain_timeout.saturating_sub(started.elapsed());
+        let _ = tokio::time::timeout(left, finish(&handle, &base.traffic)).await;
+        if let Some(node) = base.node.get() {
+            node.leave().await;
+        }
+    };
     tokio::select! {
-        _ = tokio::time::timeout(left, finish(&handle, &parts.traffic)) => {}
+        () = end => {}
         () = signals.second() => exit_at_once(),
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Has every shard handed over, in most of the time that is left; what is still here then fails over.
+async fn hand_over(node: &NodeHandle, left: Duration) {
+    let until = Instant::now() + left.mul_f64(HAND_OVER_SHARE);
+    while let Some(Drain { left: 1.. }) = node.drain().await {
+        if Instant::now() >= until {
+            tracing::warn!("not every shard was handed over in time; the rest fails over");
+            return;
+        }
+        tokio::time::sleep(HAND_OVER_INTERVAL).await;
+    }
 }
 
 /// Takes no more connections, lets every request under way be answered, and only then stops the
@@ -106,13 +132,13 @@ fn exit_at_once() {
 }
 
 /// Logs and counts steps of the wall clock; never ends.
-async fn watch_clock(parts: &Parts<'_>) {
-    let mut known_ms = parts.clock.wall_ahead_ms();
+async fn watch_clock(base: &Base, clock: Clock) {
+    let mut known_ms = clock.wall_ahead_ms();
     loop {
         tokio::time::sleep(CLOCK_INTERVAL).await;
-        let ahead_ms = parts.clock.wall_ahead_ms();
+        let ahead_ms = clock.wall_ahead_ms();
         if (ahead_ms - known_ms).abs() > CLOCK_STEP_MS {
-            parts.metrics.clock_steps.inc();
+            base.metrics.clock_steps.inc();
             let step_ms = ahead_ms - known_ms;
             tracing::warn!(
                 step_ms,

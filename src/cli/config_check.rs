@@ -5,6 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::parse::Sources;
 use super::{Failure, terminal};
 use crate::config::Settings;
+use crate::config::cluster::ClusterSettings;
 use crate::config::flags::SettingsFlags;
 use crate::config::scylla::ScyllaSettings;
 use crate::config::unit::{show_duration, show_size};
@@ -42,12 +43,33 @@ fn effective(settings: &Settings) -> Vec<(&'static str, String)> {
     let mut rows = service_rows(settings);
     rows.extend(
         settings
+            .cluster
+            .as_ref()
+            .map(cluster_rows)
+            .unwrap_or_default(),
+    );
+    rows.extend(
+        settings
             .scylla
             .as_ref()
             .map(scylla_rows)
             .unwrap_or_default(),
     );
     rows.extend(limit_rows(settings));
+    rows
+}
+
+/// Not the address of Redis, which may hold a password.
+fn cluster_rows(cluster: &ClusterSettings) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("peer-listen", cluster.peer_listen.to_string()),
+        ("advertise", cluster.advertise.to_string()),
+        ("node", cluster.node.to_string()),
+    ];
+    let expected = cluster.expect_members.iter();
+    rows.extend(expected.map(|members| ("expect-members", members.to_string())));
+    let secret = cluster.secret_file.iter();
+    rows.extend(secret.map(|path| ("cluster-secret-file", path.display().to_string())));
     rows
 }
 

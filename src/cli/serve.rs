@@ -11,6 +11,7 @@ pub fn run(
     serve: impl FnOnce(Settings) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let settings = Settings::try_from(flags)?;
+    settings.check_serving()?;
     telemetry::install(settings.log_format, &settings.log)?;
     Ok(serve(settings)?)
 }

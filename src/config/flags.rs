@@ -11,6 +11,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use tracing_subscriber::EnvFilter;
 
+use super::cluster::ClusterFlags;
 use super::scylla::ScyllaFlags;
 use super::unit::{MemoryAmount, parse_duration, parse_size, show_duration, show_size};
 use super::{Durability, LogFormat};
@@ -88,6 +89,9 @@ pub struct SettingsFlags {
     /// info,mayfly=debug
     #[arg(long, env = "MAYFLY_LOG", value_name = "FILTER", default_value = "warn,mayfly=info", value_parser = log_filter)]
     pub log: String,
+    /// The node among others.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
     /// The cluster's stores.
     #[command(flatten)]
     pub scylla: ScyllaFlags,
@@ -141,7 +145,7 @@ impl Retention {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         String::from("write an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080")
     })

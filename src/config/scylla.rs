@@ -168,7 +168,8 @@ fn node(text: &str) -> Option<String> {
     let text = text.trim();
     let has_port = |text: &str| {
         let (host, port) = text.rsplit_once(':')?;
-        (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
+        let is_host = !host.is_empty() && (!host.contains(':') || host.ends_with(']'));
+        (is_host && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
     };
     if text.is_empty() || text.contains(char::is_whitespace) {
         return None;

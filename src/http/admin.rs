@@ -1,12 +1,13 @@
 //! The admin port: metrics and probes. Nothing of the public API is here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 
 use crate::metrics::Metrics;
+use crate::node::view::{Drain, NodeHandle};
 use crate::shard::usage::Usage;
 
 /// How far the process is in its life.
@@ -57,12 +58,16 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Memory and keys, read when metrics are.
     pub usage: Arc<Usage>,
+    /// The node, once it has started, where there are others.
+    pub node: Arc<OnceLock<NodeHandle>>,
 }
 
 /// Registers the resources of the admin port.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/metrics", web::get().to(metrics))
+        .route("/cluster", web::get().to(cluster))
+        .route("/drain", web::post().to(drain))
         .route("/livez", web::get().to(async || ok("ok")))
         .route("/readyz", web::get().to(ready))
         .route("/startupz", web::get().to(started));
@@ -76,6 +81,40 @@ async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(content_type)
         .body(admin.metrics.render())
+}
+
+/// The cluster as this node sees it.
+async fn cluster(admin: web::Data<Admin>) -> HttpResponse {
+    let Some(node) = admin.node.get() else {
+        return no_cluster(&admin);
+    };
+    match node.view().await {
+        Some(view) => HttpResponse::Ok().json(view),
+        None => unavailable("stopping"),
+    }
+}
+
+/// Has the node hand every shard over; it goes on forwarding until it is stopped.
+async fn drain(admin: web::Data<Admin>) -> HttpResponse {
+    let Some(node) = admin.node.get() else {
+        return no_cluster(&admin);
+    };
+    admin.lifecycle.enter(Phase::Draining);
+    match node.drain().await {
+        Some(Drain { left }) => HttpResponse::Accepted()
+            .insert_header(ContentType::plaintext())
+            .body(format!("draining; {left} shards left")),
+        None => unavailable("stopping"),
+    }
+}
+
+fn no_cluster(admin: &Admin) -> HttpResponse {
+    if admin.lifecycle.phase() == Phase::Starting {
+        return unavailable("starting");
+    }
+    HttpResponse::NotFound()
+        .insert_header(ContentType::plaintext())
+        .body("this server is alone; start it with --redis and --scylla for a cluster")
 }
 
 async fn ready(admin: web::Data<Admin>) -> HttpResponse {

@@ -31,6 +31,9 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Tells that an answer repeats that of an earlier request with the same key.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// Tells which node of a cluster served, by the address that its peers use.
+const MAYFLY_OWNER: HeaderName = HeaderName::from_static("mayfly-owner");
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The state of one HTTP worker.
@@ -186,6 +189,14 @@ impl<A> Api<A> {
             "a request failed or was slow"
         );
     }
+}
+
+/// Marks an answer with the node that served it.
+pub fn served_by(mut response: HttpResponse, by: Option<Arc<str>>) -> HttpResponse {
+    if let Some(owner) = by.and_then(|by| HeaderValue::from_str(&by).ok()) {
+        response.headers_mut().insert(MAYFLY_OWNER, owner);
+    }
+    response
 }
 
 /// Makes ids for requests that bring none.

@@ -2,11 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::api::{Api, Route};
+use super::api::{Api, Route, served_by};
 use super::find::json;
 use super::query;
 use super::routes::username;
 use super::write::put_time;
+use crate::service::Served;
 use crate::shard::call::Count;
 use crate::store::archive::Archive;
 
@@ -15,8 +16,9 @@ pub async fn count<A: Archive>(api: web::Data<Api<A>>, request: HttpRequest) -> 
     let answer = async {
         api.check(&request)?;
         query::none(request.query_string())?;
-        let count = api.service.count(username(&request, &api.limits)?).await?;
-        Ok(json(count_json(count)))
+        let username = username(&request, &api.limits)?;
+        let Served { answer, by } = api.service.count(username).await?;
+        Ok(served_by(json(count_json(answer)), by))
     };
     api.respond(Route::Count, &request, answer).await
 }

@@ -4,10 +4,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::api::{Api, Route};
+use super::api::{Api, Route, served_by};
 use super::error::Problem;
 use super::{query, write};
 use crate::domain::id::MessageId;
+use crate::service::Served;
 use crate::store::archive::Archive;
 
 /// Answers the message with its state.
@@ -20,8 +21,9 @@ pub async fn find<A: Archive>(api: web::Data<Api<A>>, request: HttpRequest) -> H
             .get("id")
             .and_then(MessageId::parse)
             .ok_or_else(Problem::not_found)?;
-        let message = api.service.find(id).await?.ok_or_else(Problem::not_found)?;
-        Ok(json(write::message_json(&message)))
+        let Served { answer, by } = api.service.find(id).await?;
+        let message = answer.ok_or_else(Problem::not_found)?;
+        Ok(served_by(json(write::message_json(&message)), by))
     };
     api.respond(Route::ChatId, &request, answer).await
 }

@@ -5,12 +5,13 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::access::check_origin;
-use super::api::{Api, Route};
+use super::api::{Api, Route, served_by};
 use super::body::{BodyFormat, PostBody, parse_post};
 use super::error::Problem;
 use super::request::{body_format, idempotency_key, read_body};
 use super::{query, write};
 use crate::domain::key::{KeyClaim, Operation};
+use crate::service::Served;
 use crate::shard::call::{Accepted, Post};
 use crate::store::archive::Archive;
 
@@ -48,7 +49,7 @@ async fn accept<A: Archive>(
     } = post;
     let hash = username.hash();
     let ttl_ms = timeout_secs * 1_000;
-    let accepted = api
+    let Served { answer, by } = api
         .service
         .post(Post {
             username,
@@ -58,7 +59,7 @@ async fn accept<A: Archive>(
             key,
         })
         .await?;
-    Ok(created(accepted))
+    Ok(served_by(created(answer), by))
 }
 
 /// The claim of a key by this post; the order of its attributes does not matter.

@@ -5,13 +5,14 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::access::{check_origin, is_prefetch};
-use super::api::{Api, IDEMPOTENCY_REPLAYED, Route};
+use super::api::{Api, IDEMPOTENCY_REPLAYED, Route, served_by};
 use super::error::Problem;
 use super::query;
 use super::request::{idempotency_key, read_body};
 use super::routes::username;
 use super::write::DeliveryBody;
 use crate::domain::key::{KeyClaim, Operation};
+use crate::service::Served;
 use crate::shard::call::{Delivery, Take};
 use crate::store::archive::Archive;
 
@@ -68,7 +69,7 @@ async fn deliver<A: Archive>(api: &Api<A>, request: &HttpRequest) -> Result<Http
     };
     let key = idempotency_key(request.headers())?.map(claim);
     let hash = username.hash();
-    let delivery = api
+    let Served { answer, by } = api
         .service
         .take(Take {
             username,
@@ -77,7 +78,7 @@ async fn deliver<A: Archive>(api: &Api<A>, request: &HttpRequest) -> Result<Http
             key,
         })
         .await?;
-    Ok(delivered(delivery))
+    Ok(served_by(delivered(answer), by))
 }
 
 fn delivered(delivery: Delivery) -> HttpResponse {

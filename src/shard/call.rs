@@ -11,7 +11,7 @@ use crate::domain::time::UnixMs;
 use crate::domain::username::{Username, UsernameHash};
 
 /// A message to be accepted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Post {
     /// The recipient.
     pub username: Username,
@@ -35,7 +35,7 @@ pub struct Accepted {
 }
 
 /// A read of a mailbox.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Take {
     /// Whose mailbox.
     pub username: Username,

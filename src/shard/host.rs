@@ -15,7 +15,7 @@ use super::command::Command;
 use super::commit::{Committed, STAGE_BYTES_MAX, Staging};
 use super::flush::{Archived, Archiver, FlushBatch};
 use super::held::Held;
-use super::moves::Elsewhere;
+use super::moves::{Elsewhere, Losses};
 use super::pending::{Pending, Reply};
 use super::turn::{Tally, Turn};
 use super::usage::Usage;
@@ -57,6 +57,8 @@ pub struct Seat<J> {
     pub gate: Gate,
     /// When an answer that still waits is given up.
     pub request_timeout: Duration,
+    /// Who wants to know of shards that were lost to other processes.
+    pub losses: Option<Losses>,
 }
 
 /// What an answer waits for before it leaves.
@@ -330,6 +332,8 @@ impl<J: Journal> Handler<Command> for ShardHost<J> {
     fn handle(&mut self, command: Command, ctx: &mut Context<Self>) {
         let id = command.shard();
         let place = match self.place_to_decide(id) {
+            // Nothing could be answered before the journal is back, so nothing is begun.
+            Ok(_) if self.seat.journal.is_away() => return command.refuse(Refusal::StoreAway),
             Ok(place) => place,
             Err(Elsewhere::Moving) => return self.held.hold(command),
             Err(Elsewhere::Gone) => return command.refuse(Refusal::NotHere),

@@ -4,7 +4,7 @@
 //! leaving.
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::call::Refusal;
 use super::host::{Hosted, NOWHERE, ShardHost};
@@ -30,6 +30,9 @@ pub enum Move {
     /// It was lost: answered when nothing of its last stay is on its way to the journal any more.
     Lost(ShardId, oneshot::Sender<()>),
 }
+
+/// Tells of shards that a host found lost. At most one for each stay of a shard.
+pub type Losses = mpsc::UnboundedSender<ShardId>;
 
 /// Why a shard decides nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,12 @@ impl<J: Journal> ShardHost<J> {
 
     /// Forgets a shard that is another's now: nothing that rests on its memory may leave.
     pub(super) fn lose(&mut self, shard: ShardId) {
+        if self.place_of(shard).is_some()
+            && let Some(losses) = &self.seat.losses
+        {
+            // Nobody listens any more when the process ends.
+            let _ = losses.send(shard);
+        }
         let forgotten = self.pending.forget(shard);
         self.release(shard);
         // That took what is unread in memory from the total, where this was not counted yet.
@@ -136,7 +145,7 @@ impl<J: Journal> ShardHost<J> {
             stage.batch
         };
         self.seat.staging.ring();
-        self.pending.hold(batch, shard, Reply::Settled(confirmed));
+        self.pending.hold(batch, shard, Reply::Through(confirmed));
     }
 }
 

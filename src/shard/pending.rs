@@ -22,6 +22,8 @@ pub enum Reply {
     Find(Asker<Found>, Found),
     /// Everything that the shard decided before is durable.
     Settled(oneshot::Sender<()>),
+    /// Everything that was staged before went through the journal, whatever became of the shard.
+    Through(oneshot::Sender<()>),
 }
 
 impl Reply {
@@ -32,7 +34,7 @@ impl Reply {
             Reply::Take(to, answer) => drop(to.send(answer)),
             Reply::Count(to, answer) => drop(to.send(Ok(answer))),
             Reply::Find(to, answer) => drop(to.send(Ok(answer))),
-            Reply::Settled(to) => drop(to.send(())),
+            Reply::Settled(to) | Reply::Through(to) => drop(to.send(())),
         }
     }
 }
@@ -71,9 +73,12 @@ impl Pending {
     pub fn forget(&mut self, shard: ShardId) -> Tally {
         let mut forgotten = Tally::default();
         for batch in &mut self.batches {
-            batch.replies.retain(|(of, _)| *of != shard);
             let lost = batch.tallies.extract_if(.., |(of, _)| *of == shard);
             lost.for_each(|(_, tally)| forgotten.add(tally));
+            let is_kept = |reply: &Reply| matches!(reply, Reply::Through(_));
+            batch
+                .replies
+                .retain(|(of, reply)| *of != shard || is_kept(reply));
         }
         forgotten
     }

@@ -40,6 +40,11 @@ pub trait Journal: Send + Sync + 'static {
     /// Whether there is room for posts. Without, reads and trims still go through.
     fn has_room(&self) -> bool;
 
+    /// Whether what is appended now would wait for longer than a request can, as nothing gets through.
+    fn is_away(&self) -> bool {
+        false
+    }
+
     /// Visits the durable records of `shards`, those of one shard in the order they were appended, and
     /// returns a high water at or above that of every record of them ever appended, trimmed ones too. Can be called from
     /// several threads at once, for different shards.

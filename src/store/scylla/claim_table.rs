@@ -1,8 +1,11 @@
 //! `shard_owner`: one claim row for each shard, changed only by compare-and-set.
 
+use std::ops::ControlFlow;
+
 use cluster::member::Generation;
-use cluster::ownership::claim::{Base, ClaimRow, Expected, Swap};
+use cluster::ownership::claim::{Base, ClaimRow, Claimant, Expected, Swap};
 use cluster::shard::{Epoch, Shard};
+use scylla::response::PagingState;
 use scylla::statement::prepared::PreparedStatement;
 use uuid::Uuid;
 
@@ -13,9 +16,21 @@ use super::{chain, rows};
 
 const TABLE: &str = "shard_owner";
 
+/// Whom a claim row names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedBy {
+    /// The shard.
+    pub shard: Shard,
+    /// The epoch of the claim.
+    pub epoch: Epoch,
+    /// Who made it.
+    pub owner: Claimant,
+}
+
 /// Reads and swaps claim rows.
 pub struct ClaimTable {
     read: PreparedStatement,
+    read_owners: PreparedStatement,
     insert: PreparedStatement,
     update: PreparedStatement,
 }
@@ -28,6 +43,7 @@ impl ClaimTable {
     pub async fn prepare(cql: &Cql) -> Result<ClaimTable, CqlError> {
         let read = "SELECT epoch, owner, owner_addr, claim, state, chain, base_epoch, base_seq \
                     FROM {}shard_owner WHERE shard = ?";
+        let read_owners = "SELECT shard, epoch, owner, owner_addr FROM {}shard_owner";
         let insert = "INSERT INTO {}shard_owner (epoch, owner, owner_addr, claim, state, chain, \
                       base_epoch, base_seq, shard) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
         let update = "UPDATE {}shard_owner SET epoch = ?, owner = ?, owner_addr = ?, claim = ?, \
@@ -35,6 +51,7 @@ impl ClaimTable {
                       IF claim = ? AND state = ? AND base_epoch = ? AND base_seq = ?";
         Ok(ClaimTable {
             read: cql.prepare(Kind::SerialRead, read).await?,
+            read_owners: cql.prepare(Kind::Read, read_owners).await?,
             insert: cql.prepare(Kind::Swap, insert).await?,
             update: cql.prepare(Kind::Swap, update).await?,
         })
@@ -50,6 +67,34 @@ impl ClaimTable {
         rows::first::<Columns>(TABLE, result)?
             .map(claim_row)
             .transpose()
+    }
+
+    /// The owners that the rows name, as a majority has them: a change under way may be missing, so
+    /// this is only good for finding owners.
+    ///
+    /// # Errors
+    /// [`CqlError`].
+    pub async fn owners(&self, cql: &Cql) -> Result<Vec<ClaimedBy>, CqlError> {
+        let (mut owners, mut state) = (Vec::new(), PagingState::start());
+        loop {
+            let (result, next) = cql.page(&self.read_owners, (), state).await?;
+            let rows = rows::all::<(i32, i64, Uuid, String)>(TABLE, result)?;
+            owners.extend(
+                rows.into_iter()
+                    .map(|(shard, epoch, owner, address)| ClaimedBy {
+                        shard: Shard(shard as u16),
+                        epoch: Epoch(epoch as u64),
+                        owner: Claimant {
+                            node: Generation(owner),
+                            address,
+                        },
+                    }),
+            );
+            match next.into_paging_control_flow() {
+                ControlFlow::Continue(next) => state = next,
+                ControlFlow::Break(()) => return Ok(owners),
+            }
+        }
     }
 
     /// Makes the row `wanted` if it is as expected.

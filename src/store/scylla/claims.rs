@@ -6,6 +6,7 @@ use cluster::ownership::tenure::Offer;
 use cluster::shard::Shard;
 
 use super::background::Background;
+use super::claim_table::ClaimedBy;
 use super::error::ScyllaError;
 use super::node::Node;
 use super::seat::Seat;
@@ -38,6 +39,17 @@ impl ScyllaClaims {
         self.on
             .run(async move { claim(&node, Shard(shard.0)).await })
             .await
+    }
+
+    /// Whom the claim rows name, of all shards that were ever claimed; good for finding owners.
+    ///
+    /// # Errors
+    /// [`ScyllaError::Call`].
+    pub async fn owners(&self) -> Result<Vec<ClaimedBy>, ScyllaError> {
+        let node = self.node.clone();
+        let owners = async move { node.claims.owners(&node.cql).await };
+        let owners = self.on.run(owners).await;
+        owners.map_err(ScyllaError::of("cannot read the claims"))
     }
 
     /// Lets go of a shard, whatever is under way: its memory is to be dropped, and it comes back only

@@ -1,6 +1,8 @@
 //! The journal in a table: a group becomes a frame for each shard, then passes the gate.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use cluster::ownership::recovery::{Scan, Step};
 use cluster::shard::Shard;
@@ -18,20 +20,32 @@ use crate::store::journal::{Appended, Journal, Position, Visit};
 /// Shards that are recovered at once: each has at most one segment in memory.
 const RECOVERED_AT_ONCE: usize = 4;
 
+/// A group that is on its way for longer is a sign that the store is away.
+const SILENT_MS: u64 = 1_000;
+
 /// The journals of the shards that this process holds.
 pub struct ScyllaJournal {
     node: Arc<Node>,
     on: Arc<Background>,
+    opened: Instant,
+    /// Since when a group is on its way, in milliseconds since `opened`; 0 while none is.
+    appending_since: AtomicU64,
 }
 
 impl ScyllaJournal {
     pub(super) fn new(node: Arc<Node>, on: Arc<Background>) -> ScyllaJournal {
-        ScyllaJournal { node, on }
+        ScyllaJournal {
+            node,
+            on,
+            opened: Instant::now(),
+            appending_since: AtomicU64::new(0),
+        }
     }
+}
 
-    /// Whether the last call to the store got no answer: what is appended now waits until it is back.
-    pub fn is_away(&self) -> bool {
-        self.node.cql.is_away()
+impl ScyllaJournal {
+    fn now_ms(&self) -> u64 {
+        1 + self.opened.elapsed().as_millis() as u64
     }
 }
 
@@ -43,10 +57,17 @@ impl Journal for ScyllaJournal {
         if parts.is_empty() && asking.is_empty() {
             return Ok(Appended::default());
         }
+        self.appending_since.store(self.now_ms(), Ordering::Relaxed);
         let lost = async move { append(&node, parts, &asking, high_water).await };
-        Ok(Appended {
-            lost: self.on.run(lost).await,
-        })
+        let lost = self.on.run(lost).await;
+        self.appending_since.store(0, Ordering::Relaxed);
+        Ok(Appended { lost })
+    }
+
+    /// The store did not answer the last call, or is silent for so long that it looks like it.
+    fn is_away(&self) -> bool {
+        let since_ms = self.appending_since.load(Ordering::Relaxed);
+        self.node.cql.is_away() || since_ms > 0 && self.now_ms() > since_ms + SILENT_MS
     }
 
     fn position(&self, shard: ShardId) -> Position {

@@ -1,0 +1,413 @@
+//! Decides, again and again, which shards this node should have: claims what it should own and nobody
+//! does, and hands over what another should own.
+//!
+//! Everything here may be wrong or late and costs only time: the claims keep the promise. The rules
+//! are those of crate `cluster`: `membership` for who is there, `failure` for who is taken for dead,
+//! `placement` for who should own what.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::clocks::{Clock as SeenClock, Clocks, offset_ms};
+use cluster::failure::{Failures, Outlook, Report, place_without};
+use cluster::member::{Generation, Member, State, View};
+use cluster::membership::Membership;
+use cluster::placement::Table;
+use cluster::registry::Reading;
+use cluster::shard::{Epoch, Shard};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+use super::forward::Shared;
+use super::hand_over::HandedOver;
+use super::holdings::{Holdings, Stage};
+use super::known::{KnownClaims, News};
+use super::peers::Peers;
+use super::request::{Serves, Sign};
+use super::routing::{Owner, Remote};
+use crate::domain::username::ShardId;
+use crate::shard::clock::Clock;
+use crate::store::journal::Journal;
+
+/// Shards that are recovered at once.
+const ARRIVING_MAX: usize = 4;
+
+/// Shards that are handed over at once, and while draining.
+const LEAVING_MAX: usize = 2;
+const LEAVING_MAX_DRAINING: usize = 8;
+
+/// How long a shard whose claim or hand-over failed is left alone.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// The state of the node's one thread.
+pub struct Control {
+    pub(super) shared: Arc<Shared>,
+    pub(super) holdings: Rc<Holdings>,
+    pub(super) peers: Peers,
+    pub(super) failures: RefCell<Failures>,
+    pub(super) membership: RefCell<Membership>,
+    pub(super) known: RefCell<KnownClaims>,
+    /// The cluster's name.
+    pub(super) cluster: String,
+    /// What this node tells of itself.
+    pub(super) me: RefCell<Member>,
+    pub(super) is_draining: Cell<bool>,
+    /// Whether the registry has heard of this node.
+    pub(super) has_joined: Cell<bool>,
+    /// Rung when the registry should hear of this node at once.
+    pub(super) renew: Notify,
+    /// Rung when the claims should be read at once.
+    pub(super) read_claims: Notify,
+    pub(super) has_read_claims: Cell<bool>,
+    pub(super) store_since: Cell<Option<Duration>>,
+    clocks: RefCell<Clocks>,
+    clock: Clock,
+    started: Instant,
+    suspects: RefCell<Vec<Generation>>,
+    paused: RefCell<Vec<Option<Instant>>>,
+    placed: RefCell<Option<Placed>>,
+}
+
+/// The last placement with what it was made from.
+struct Placed {
+    members: Vec<Member>,
+    owners: Table,
+    want: Table,
+}
+
+impl Placed {
+    /// Shards without an owner stay meant for whom they were meant: all nodes planned that from the same
+    /// knowledge, and hear of each other's claims one by one.
+    fn keep_orphans(&self, owners: &Table, want: &mut Table) {
+        for (shard, owner) in owners.iter() {
+            let planned = self.want.owner(shard);
+            if owner.is_none() && self.owners.owner(shard).is_none() && planned.is_some() {
+                want.set(shard, planned);
+            }
+        }
+    }
+}
+
+impl Control {
+    /// A node that knows nothing yet.
+    pub fn new(
+        shared: Arc<Shared>,
+        holdings: Rc<Holdings>,
+        me: Member,
+        cluster: String,
+        membership: Membership,
+        clock: Clock,
+    ) -> Control {
+        Control {
+            peers: Peers::new(shared.clone()),
+            failures: RefCell::new(Failures::new(me.generation)),
+            membership: RefCell::new(membership),
+            known: RefCell::default(),
+            cluster,
+            me: RefCell::new(me),
+            is_draining: Cell::new(false),
+            has_joined: Cell::new(false),
+            renew: Notify::new(),
+            read_claims: Notify::new(),
+            has_read_claims: Cell::new(false),
+            store_since: Cell::new(None),
+            clocks: RefCell::default(),
+            clock,
+            started: Instant::now(),
+            suspects: RefCell::default(),
+            paused: RefCell::new(vec![None; crate::domain::username::SHARDS]),
+            placed: RefCell::new(None),
+            shared,
+            holdings,
+        }
+    }
+
+    /// This start of this node.
+    pub fn generation(&self) -> Generation {
+        self.me.borrow().generation
+    }
+
+    /// The monotonic time that the rules go by.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// This node's time, as its shards have it.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now().0
+    }
+
+    /// What this node tells with a sign of life.
+    pub fn sign(&self) -> Sign {
+        let here = |shard: &ShardId| self.holdings.stage(*shard) == Stage::Here;
+        let serves = |shard: ShardId| Serves::new(shard, self.holdings.epoch(shard));
+        let doubts = self.failures.borrow().doubts();
+        Sign {
+            view_number: self.membership.borrow().view().number,
+            doubts: doubts.into_iter().map(|doubted| doubted.0).collect(),
+            is_store_lost: self.holdings.stores.journal.is_away(),
+            wall_ms: self.now_ms(),
+            serves: ShardId::all().filter(here).map(serves).collect(),
+        }
+    }
+
+    /// A peer gave a sign of life.
+    pub fn heard_sign(&self, peer: &Arc<Remote>, sign: &Sign, asked_ms: u64) {
+        let report = Report {
+            view_number: sign.view_number,
+            doubts: sign.doubts.iter().copied().map(Generation).collect(),
+            is_store_lost: sign.is_store_lost,
+        };
+        let now = self.now();
+        self.failures
+            .borrow_mut()
+            .probe_answered(peer.generation, report, now);
+        if sign.wall_ms > 0 {
+            let offset = offset_ms(asked_ms, sign.wall_ms, self.now_ms());
+            let clock = SeenClock::Peer(peer.generation);
+            self.clocks.borrow_mut().seen(clock, offset, now);
+        }
+        for serves in &sign.serves {
+            if let Some((shard, epoch)) = serves.shard() {
+                self.hear_of(shard, epoch, peer);
+            }
+        }
+    }
+
+    /// The registry answered.
+    pub fn heard_registry(self: &Rc<Self>, reading: Reading, asked_ms: u64) {
+        let now = self.now();
+        let offset = offset_ms(asked_ms, reading.time_ms, self.now_ms());
+        self.clocks
+            .borrow_mut()
+            .seen(SeenClock::Registry, offset, now);
+        if let Some(hold) = self.membership.borrow_mut().heard(reading, now) {
+            tracing::info!(?hold, "members that Redis does not name are kept for now");
+        }
+        let view = self.membership.borrow().view().clone();
+        self.failures.borrow_mut().watch(&view);
+        for (remote, client) in self.peers.keep(&view, self.generation()) {
+            spawn_local(super::watch::watch(self.clone(), remote, client));
+        }
+        let metrics = &self.shared.metrics.cluster;
+        metrics.members.set(view.members().len() as i64);
+        let skew_ms = self.clocks.borrow_mut().skew_ms(now);
+        metrics.clock_skew.set(skew_ms as f64 / 1_000.0);
+    }
+
+    /// Somebody is said to have claimed a shard under this epoch.
+    pub fn hear_of(&self, shard: ShardId, epoch: Epoch, owner: &Arc<Remote>) {
+        let news = self.known.borrow_mut().hear(shard, epoch, owner);
+        match news {
+            News::Known => {}
+            News::Newer => {
+                if owner.generation != self.generation() {
+                    let now = self.now();
+                    let mut failures = self.failures.borrow_mut();
+                    failures.has_claimed(owner.generation, now);
+                }
+            }
+            News::TwoOwners => {
+                self.shared.metrics.cluster.two_owners.inc();
+                tracing::error!(
+                    shard = shard.0,
+                    epoch = epoch.0,
+                    "two nodes say that they serve a shard under one epoch"
+                );
+            }
+        }
+        if owner.generation == self.generation() {
+            return;
+        }
+        let holdings = &self.holdings;
+        if holdings.stage(shard) == Stage::Here && holdings.epoch(shard) < epoch {
+            spawn_local(holdings.clone().lose(shard));
+        }
+        let routing = &self.shared.routing;
+        routing.learn(shard, epoch, Owner::There(owner.clone()));
+    }
+
+    /// Who is taken for dead, as things are now.
+    pub fn judge(&self) {
+        let now = self.now();
+        let outlook = {
+            let membership = self.membership.borrow();
+            Outlook {
+                view_number: membership.view().number,
+                is_frozen: membership.is_frozen(now),
+                store_since: self.store_since.get(),
+            }
+        };
+        let suspects = self.failures.borrow_mut().suspects(outlook, now);
+        let metrics = &self.shared.metrics.cluster;
+        metrics.suspects.set(suspects.len() as i64);
+        *self.suspects.borrow_mut() = suspects;
+    }
+
+    /// Claims and hands over what is to be moved now.
+    pub fn place(self: &Rc<Self>) {
+        self.judge();
+        if !self.has_read_claims.get() {
+            return;
+        }
+        let (view, suspects) = (self.view(), self.suspects.borrow().clone());
+        let owners = self.known.borrow().owners(&view, &suspects);
+        let want = self.want(&view, &suspects, &owners);
+        let is_cold = owners.iter().all(|(_, owner)| owner.is_none());
+        let me = self.generation();
+        let may_claim = self.clocks.borrow_mut().may_claim(self.now())
+            && (!is_cold || self.membership.borrow().is_stable());
+        let unowned = owners.iter().filter(|(_, owner)| owner.is_none()).count();
+        // What nobody has comes first: who has how much is not known before.
+        let may_hand_over = unowned == 0 || self.should_leave();
+        for shard in ShardId::all() {
+            let (owner, wanted) = (owners.owner(Shard(shard.0)), want.owner(Shard(shard.0)));
+            match self.holdings.stage(shard) {
+                // A claim in this node's name that it does not serve is claimed again by nobody else.
+                Stage::Away
+                    if may_claim
+                        && (owner == Some(me) || owner.is_none() && wanted == Some(me)) =>
+                {
+                    self.claim(shard);
+                }
+                Stage::Here if may_hand_over => {
+                    if let Some(target) = wanted.filter(|wanted| *wanted != me) {
+                        self.hand_over(shard, target);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.shared.metrics.cluster.unowned.set(unowned as i64);
+        if unowned > 0 {
+            self.read_claims.notify_one();
+        }
+    }
+
+    /// Whether this node should keep no shard: it drains, or cannot trust its clock.
+    pub fn should_leave(&self) -> bool {
+        self.is_draining.get() || !self.clocks.borrow_mut().may_claim(self.now())
+    }
+
+    /// How many shards are here that could be elsewhere.
+    pub fn left_to_hand_over(&self) -> usize {
+        let (view, suspects, me) = (self.view(), self.suspects.borrow(), self.generation());
+        let mut members = view.members().iter();
+        let has_heirs = members.any(|member| {
+            let is_other = member.generation != me && member.state == State::Serving;
+            is_other && !suspects.contains(&member.generation)
+        });
+        if !has_heirs {
+            return 0;
+        }
+        let stages = [Stage::Here, Stage::Leaving, Stage::Arriving];
+        stages.iter().map(|stage| self.holdings.count(*stage)).sum()
+    }
+
+    /// The members, this one as it wants to be seen: others learn of it a little later.
+    pub fn view(&self) -> View {
+        let (membership, me) = (self.membership.borrow(), self.me.borrow());
+        let view = membership.view();
+        let members = view.members().iter().map(|member| {
+            let is_me = member.generation == me.generation;
+            if is_me { me.clone() } else { member.clone() }
+        });
+        View::new(view.number, members.collect())
+    }
+
+    /// The owner that each shard should have; computed only when something has changed.
+    fn want(&self, view: &View, suspects: &[Generation], owners: &Table) -> Table {
+        let mut placed = self.placed.borrow_mut();
+        let living = |member: &&Member| !suspects.contains(&member.generation);
+        let members: Vec<_> = view.members().iter().filter(living).cloned().collect();
+        match &*placed {
+            Some(last) if last.members == members && last.owners == *owners => last.want.clone(),
+            _ => {
+                let mut want = place_without(view, suspects, owners);
+                if let Some(last) = placed.as_ref().filter(|last| last.members == members) {
+                    last.keep_orphans(owners, &mut want);
+                }
+                *placed = Some(Placed {
+                    members,
+                    owners: owners.clone(),
+                    want: want.clone(),
+                });
+                want
+            }
+        }
+    }
+
+    fn claim(self: &Rc<Self>, shard: ShardId) {
+        if self.is_paused(shard) || self.holdings.count(Stage::Arriving) >= ARRIVING_MAX {
+            return;
+        }
+        let (control, metrics) = (self.clone(), self.shared.metrics.clone());
+        // It begins now, so that the count above is right for the next shard.
+        let claiming = self.holdings.claim(shard);
+        spawn_local(async move {
+            match claiming.await {
+                Ok(()) => metrics.cluster.claims.inc(),
+                Err(error) => {
+                    metrics.cluster.claim_errors.inc();
+                    tracing::warn!(shard = shard.0, %error, "a claim failed; it is tried again");
+                    control.pause(shard);
+                    control.forget_claim(shard);
+                }
+            }
+            control.place();
+        });
+    }
+
+    fn hand_over(self: &Rc<Self>, shard: ShardId, target: Generation) {
+        let most = match self.should_leave() {
+            true => LEAVING_MAX_DRAINING,
+            false => LEAVING_MAX,
+        };
+        if self.is_paused(shard) || self.holdings.count(Stage::Leaving) >= most {
+            return;
+        }
+        let Some((target, client)) = self.peers.peer(target) else {
+            return;
+        };
+        let control = self.clone();
+        let moving = self.holdings.hand_over(shard, target.clone(), client);
+        spawn_local(async move {
+            match moving.await {
+                HandedOver::There(epoch) => control.hear_of(shard, epoch, &target),
+                HandedOver::Gone => control.forget_claim(shard),
+                HandedOver::Stayed => control.pause(shard),
+            }
+            control.place();
+        });
+    }
+
+    /// Who is taken for dead, as it was judged last.
+    pub fn suspects(&self) -> Vec<Generation> {
+        self.suspects.borrow().clone()
+    }
+
+    /// The owner that each shard should have, as it was placed last.
+    pub fn wanted(&self) -> Option<Table> {
+        self.placed
+            .borrow()
+            .as_ref()
+            .map(|placed| placed.want.clone())
+    }
+
+    /// The known claim of a shard is not the latest.
+    pub fn forget_claim(&self, shard: ShardId) {
+        self.known.borrow_mut().forget(shard);
+        self.read_claims.notify_one();
+    }
+
+    fn pause(&self, shard: ShardId) {
+        self.paused.borrow_mut()[shard.index()] = Some(Instant::now());
+    }
+
+    fn is_paused(&self, shard: ShardId) -> bool {
+        let since = self.paused.borrow()[shard.index()];
+        since.is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE)
+    }
+}

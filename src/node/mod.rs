@@ -1,0 +1,37 @@
+//! A node of a cluster: who owns which shard, calls of shards that others own, and the moves of
+//! shards between nodes.
+//!
+//! `routing` is what a node knows of the owners; `forward` answers a call wherever its shard is, and
+//! `serve` answers what others forward. `control` decides once in a while which shards this node should
+//! have, and `holdings` claims them, hands them over and loses them. `watch` looks after the peers. All
+//! but `forward` runs on one thread, started by `start`. The protocol itself is in crate `cluster`.
+
+pub mod routing;
+
+pub mod forward;
+
+pub mod wire;
+
+pub mod request;
+
+pub mod parcel;
+
+mod serve;
+
+mod holdings;
+
+mod hand_over;
+
+mod peers;
+
+mod watch;
+
+mod known;
+
+mod control;
+
+mod run;
+
+pub mod view;
+
+pub mod start;

@@ -1,0 +1,104 @@
+//! Answers what peers ask: calls of shards that are here, signs of life, and shards handed over.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use cluster::peer::Owner as Hint;
+use cluster::peer::handler::{Answer as PeerAnswer, Call as PeerCall, Handler};
+use cluster::peer::identity::Peer;
+use tokio::task::spawn_local;
+
+use super::control::Control;
+use super::forward::answer_here;
+use super::parcel::Parcel;
+use super::request::{PeerRequest, Serves};
+use super::routing::{Owner, Remote};
+use super::wire::{self, Answer, Call};
+use crate::domain::username::ShardId;
+use crate::shard::call::{CallError, Refusal};
+
+/// The answering side of a node, for its one thread.
+pub struct Serve {
+    control: Rc<Control>,
+}
+
+impl Serve {
+    /// Answers in the name of this node.
+    pub fn new(control: Rc<Control>) -> Serve {
+        Serve { control }
+    }
+}
+
+impl Handler for Serve {
+    fn call(&self, peer: &Peer, call: PeerCall) -> impl Future<Output = PeerAnswer> + use<> {
+        let (control, from) = (self.control.clone(), peer.address.clone());
+        async move {
+            match PeerRequest::decode(&call.payload) {
+                Ok(PeerRequest::Call(call)) => answer_call(&control, call).await,
+                Ok(PeerRequest::Probe) => PeerAnswer::Done(wire::encode(&control.sign()).into()),
+                Ok(PeerRequest::TakeOver(parcel)) => take_over(&control, parcel, &from).await,
+                Err(error) => {
+                    tracing::warn!(%from, %error, "a call was not answered");
+                    PeerAnswer::NotOwner(None)
+                }
+            }
+        }
+    }
+
+    fn notice(&self, peer: &Peer, payload: Bytes) {
+        let news = wire::decode(&payload).ok().and_then(Serves::shard);
+        if let Some((shard, epoch)) = news {
+            let there = Remote {
+                generation: peer.generation,
+                address: peer.address.clone(),
+            };
+            self.control.hear_of(shard, epoch, &there.into());
+        }
+    }
+}
+
+async fn answer_call(control: &Control, call: &[u8]) -> PeerAnswer {
+    let Ok(call) = Call::decode(call) else {
+        return PeerAnswer::NotOwner(None);
+    };
+    let shard = call.shard();
+    match answer_here(&control.shared.hosts, call).await {
+        Err(CallError::Refused(Refusal::NotHere)) => PeerAnswer::NotOwner(hint(control, shard)),
+        Err(CallError::Busy) => PeerAnswer::Overloaded,
+        answer => {
+            control.shared.metrics.cluster.served.inc();
+            PeerAnswer::Done(Answer::encode(&answer).into())
+        }
+    }
+}
+
+/// Whom to ask instead.
+fn hint(control: &Control, shard: ShardId) -> Option<Hint> {
+    match control.shared.routing.owner(shard) {
+        Owner::There(there) => Some(Hint {
+            generation: there.generation,
+            address: there.address.clone(),
+        }),
+        Owner::Here | Owner::Nobody => None,
+    }
+}
+
+/// On a task of its own: what was begun is ended, even if nobody waits for it any more.
+async fn take_over(control: &Rc<Control>, parcel: &[u8], from: &str) -> PeerAnswer {
+    let Ok(parcel) = Parcel::decode(parcel) else {
+        return PeerAnswer::NotOwner(None);
+    };
+    if control.should_leave() {
+        return PeerAnswer::Draining;
+    }
+    let (holdings, shard) = (control.holdings.clone(), parcel.shard);
+    let taking = spawn_local(async move { holdings.take_over(parcel).await });
+    match taking.await {
+        Ok(Ok(epoch)) => PeerAnswer::Done(wire::encode(&epoch.0).into()),
+        Ok(Err(error)) => {
+            tracing::warn!(shard = shard.0, %from, %error, "a shard was not taken over");
+            PeerAnswer::NotOwner(None)
+        }
+        Err(_) => PeerAnswer::NotOwner(None),
+    }
+}
