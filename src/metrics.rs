@@ -6,7 +6,7 @@
 
 mod cluster;
 
-pub use cluster::ClusterMetrics;
+pub use cluster::{ClusterMetrics, StoreMetrics};
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry,

@@ -39,7 +39,7 @@ const TOP_LEVEL: &[&str] = &[
 /// Each room of `src/` with the rooms it may import.
 const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("store", &["domain", "config"]),
+    ("store", &["domain", "config", "metrics"]),
     ("shard", &["domain", "store", "metrics"]),
     ("node", &["domain", "store", "shard", "metrics"]),
     ("service", &["domain", "store", "shard", "node"]),
@@ -77,6 +77,20 @@ const IMPURE: &[&str] = &[
     "prometheus",
     "async fn",
 ];
+
+/// The rooms of `cluster/src/` that decide and do nothing else: a name, its file and its folder.
+const DECIDING: &[&str] = &[
+    "ownership",
+    "sim",
+    "placement",
+    "ring",
+    "membership",
+    "failure",
+    "clocks",
+];
+
+/// What those may not name, besides what is `IMPURE`.
+const CLUSTER_ONLY: &[&str] = &["redis::", "crate::peer"];
 
 /// One line of a file that a rule looks at.
 struct Line<'a> {
@@ -422,6 +436,31 @@ fn the_core_knows_no_clock_no_chance_and_no_io() {
         .filter(|line| IMPURE.iter().any(|word| line.text.contains(word)));
     assert_none(
         "take time and chance as arguments, give deadlines and events back",
+        found.map(|line| place(&line)),
+    );
+}
+
+#[test]
+fn what_decides_in_the_cluster_knows_no_clock_no_chance_and_no_io() {
+    let sources = sources();
+    let is_deciding = |source: &&Source| {
+        let file = source.path.strip_prefix("cluster/src/");
+        let first = file.and_then(|file| file.split('/').next());
+        let room = first.map(|first| first.strip_suffix(".rs").unwrap_or(first));
+        room.is_some_and(|room| DECIDING.contains(&room.trim_end_matches("_tests")))
+    };
+    let deciding: Vec<_> = sources.iter().filter(is_deciding).collect();
+    let words = || IMPURE.iter().chain(CLUSTER_ONLY);
+    for room in DECIDING {
+        let is_there = |source: &&Source| source.path.contains(&format!("cluster/src/{room}"));
+        assert!(deciding.iter().any(is_there), "cluster/src/{room} is gone");
+    }
+    let found = deciding
+        .iter()
+        .flat_map(|source| source.code())
+        .filter(|line| words().any(|word| line.text.contains(word)));
+    assert_none(
+        "take time and chance as arguments, and leave IO to peer, registry and the stores",
         found.map(|line| place(&line)),
     );
 }

@@ -1,6 +1,6 @@
 //! The simulator against the protocol: it finds every planted bug, and nothing without one.
 
-use cluster::sim::{PlantedBug, simulate};
+use cluster::sim::{PlantedBug, replay, simulate};
 
 /// Seeds within which each planted bug must be found.
 const SEEDS_PER_BUG: u64 = 200;
@@ -24,9 +24,18 @@ fn the_right_protocol_breaks_no_promise_in_two_thousand_seeds() {
         let run = simulate(seed, None);
         assert_eq!(
             run.violation, None,
-            "replay: cargo run -p mayfly-cluster --example simulate -- --from {seed} --seeds 1"
+            "replay: cargo run -p mayfly-cluster --example simulate -- --seed {seed}"
         );
         assert!(run.answers > 50, "seed {seed}: {} answers", run.answers);
+    }
+}
+
+#[test]
+fn a_replay_is_the_same_run_and_tells_what_happened() {
+    for seed in 0..20 {
+        let (run, lines) = replay(seed, None);
+        assert_eq!(run, simulate(seed, None));
+        assert!(lines.iter().any(|line| line.contains("client is told")));
     }
 }
 

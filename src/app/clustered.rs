@@ -47,7 +47,8 @@ pub fn run(base: &Base, cluster: ClusterSettings) -> anyhow::Result<()> {
         node: generation,
         address: address.clone(),
     };
-    let stores = Arc::new(ScyllaStores::open(scylla, me)?);
+    let counted = base.metrics.cluster.stores.clone();
+    let stores = Arc::new(ScyllaStores::open(scylla, me, Some(counted))?);
     base.serve_admin()?;
     let identity = Identity::new(&scylla.cluster_name, generation, &address, secret)?;
     let shared = Arc::new(Shared {

@@ -1,11 +1,13 @@
 //! The metrics of a node of a cluster. On one machine they stay at zero.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
 use super::registered;
 
-/// Upper bounds of the buckets of freezes, in seconds.
-const FREEZE_BUCKETS_SECONDS: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// Upper bounds of the buckets of freezes and of waits for stores, in seconds.
+const BUCKETS_SECONDS: [f64; 12] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
 
 /// Handles of the metrics of a node.
 #[derive(Debug)]
@@ -18,10 +20,25 @@ pub struct ClusterMetrics {
     pub owned: IntGauge,
     /// Shards without a known owner.
     pub unowned: IntGauge,
+    /// How far this node's clock is from the median of the others, in seconds.
+    pub clock_skew: Gauge,
+    /// Shards that two members said they serve under one epoch.
+    pub two_owners: IntCounter,
+    /// Shards that come and go.
+    pub moves: MoveMetrics,
+    /// Calls between nodes.
+    pub calls: CallMetrics,
+    /// Redis and ScyllaDB, as this node meets them.
+    pub stores: StoreMetrics,
+}
+
+/// Shards that come and go.
+#[derive(Debug)]
+pub struct MoveMetrics {
     /// Shards handed over by this node.
     pub handed_over: IntCounter,
     /// Hand-overs that failed; the shard was taken back or lost.
-    pub failed_moves: IntCounter,
+    pub failed: IntCounter,
     /// How long a shard of this node was frozen for a hand-over.
     pub freeze: Histogram,
     /// Claims won.
@@ -30,91 +47,150 @@ pub struct ClusterMetrics {
     pub claim_errors: IntCounter,
     /// Shards that this node lost to another one.
     pub lost: IntCounter,
+}
+
+/// Calls between nodes.
+#[derive(Debug)]
+pub struct CallMetrics {
     /// Calls forwarded to peers.
     pub forwarded: IntCounter,
     /// Forwarded calls whose shard was not where it was asked for.
     pub not_owner: IntCounter,
     /// Calls of peers answered here.
     pub served: IntCounter,
-    /// Failed calls of the registry.
-    pub registry_errors: IntCounter,
-    /// How far this node's clock is from the median of the others, in seconds.
-    pub clock_skew: prometheus::Gauge,
-    /// Shards that two members said they serve under one epoch.
-    pub two_owners: IntCounter,
+}
+
+/// Redis and ScyllaDB, as this node meets them.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    /// How long calls of Redis took.
+    pub redis: Histogram,
+    /// Failed calls of Redis.
+    pub redis_errors: IntCounter,
+    /// How long calls of ScyllaDB took.
+    pub scylla: Histogram,
+    /// Calls of ScyllaDB without an answer, or refused.
+    pub scylla_errors: IntCounter,
+    /// How long answers waited for the gate after their frames were durable.
+    pub gate: Histogram,
 }
 
 impl ClusterMetrics {
     pub(super) fn new(registry: &Registry) -> ClusterMetrics {
-        let counter = |name, help| registered(registry, IntCounter::new(name, help));
-        let gauge = |name, help| registered(registry, IntGauge::new(name, help));
-        let freeze = HistogramOpts::new(
-            "mayfly_cluster_freeze_duration_seconds",
-            "How long a shard was frozen for its hand-over.",
-        );
-        let skew = prometheus::Gauge::new(
+        let make = Make(registry);
+        let skew = Gauge::new(
             "mayfly_cluster_clock_skew_seconds",
             "How far the clocks of the others are ahead of this node's, by their median.",
         );
         ClusterMetrics {
-            members: gauge(
-                "mayfly_cluster_members",
-                "Live members in this node's view.",
-            ),
-            suspects: gauge(
-                "mayfly_cluster_suspected_members",
+            members: make.gauge("members", "Live members in this node's view."),
+            suspects: make.gauge(
+                "suspected_members",
                 "Members of the view that this node takes for dead.",
             ),
-            owned: gauge(
-                "mayfly_cluster_owned_shards",
-                "Shards that this node serves.",
-            ),
-            unowned: gauge(
-                "mayfly_cluster_unowned_shards",
+            owned: make.gauge("owned_shards", "Shards that this node serves."),
+            unowned: make.gauge(
+                "unowned_shards",
                 "Shards that no live member owns, as this node sees it.",
             ),
-            handed_over: counter(
-                "mayfly_cluster_moves_total",
+            clock_skew: registered(registry, skew),
+            two_owners: make.counter(
+                "owner_violations_total",
+                "Shards that two members said they serve under one epoch; must stay 0.",
+            ),
+            moves: MoveMetrics::new(&make),
+            calls: CallMetrics::new(&make),
+            stores: StoreMetrics::new(&make),
+        }
+    }
+}
+
+impl MoveMetrics {
+    fn new(make: &Make<'_>) -> MoveMetrics {
+        MoveMetrics {
+            handed_over: make.counter(
+                "moves_total",
                 "Shards that this node handed over to another.",
             ),
-            failed_moves: counter(
-                "mayfly_cluster_failed_moves_total",
+            failed: make.counter(
+                "failed_moves_total",
                 "Hand-overs that failed: the shard was taken back, or another claimed it.",
             ),
-            freeze: registered(
-                registry,
-                Histogram::with_opts(freeze.buckets(FREEZE_BUCKETS_SECONDS.to_vec())),
+            freeze: make.histogram(
+                "freeze_duration_seconds",
+                "How long a shard was frozen for its hand-over.",
             ),
-            claims: counter("mayfly_cluster_claims_total", "Claims of shards won."),
-            claim_errors: counter(
-                "mayfly_cluster_claim_errors_total",
+            claims: make.counter("claims_total", "Claims of shards won."),
+            claim_errors: make.counter(
+                "claim_errors_total",
                 "Claims and recoveries of shards that failed; each is tried again.",
             ),
-            lost: counter(
-                "mayfly_cluster_lost_shards_total",
+            lost: make.counter(
+                "lost_shards_total",
                 "Shards that another node claimed while this one served them.",
-            ),
-            forwarded: counter(
-                "mayfly_cluster_forwarded_calls_total",
-                "Calls sent to the peer that owns their shard, each attempt.",
-            ),
-            not_owner: counter(
-                "mayfly_cluster_not_owner_calls_total",
-                "Forwarded calls whose shard was no more where they were sent.",
-            ),
-            served: counter(
-                "mayfly_cluster_served_calls_total",
-                "Calls of peers that this node answered.",
-            ),
-            registry_errors: counter(
-                "mayfly_cluster_registry_errors_total",
-                "Calls of Redis that failed.",
-            ),
-            clock_skew: registered(registry, skew),
-            two_owners: counter(
-                "mayfly_cluster_owner_violations_total",
-                "Shards that two members said they serve under one epoch; must stay 0.",
             ),
         }
     }
+}
+
+impl CallMetrics {
+    fn new(make: &Make<'_>) -> CallMetrics {
+        CallMetrics {
+            forwarded: make.counter(
+                "forwarded_calls_total",
+                "Calls sent to the peer that owns their shard, each attempt.",
+            ),
+            not_owner: make.counter(
+                "not_owner_calls_total",
+                "Forwarded calls whose shard had moved on.",
+            ),
+            served: make.counter(
+                "served_calls_total",
+                "Calls of peers that this node answered.",
+            ),
+        }
+    }
+}
+
+impl StoreMetrics {
+    fn new(make: &Make<'_>) -> StoreMetrics {
+        StoreMetrics {
+            redis: make.histogram("redis_duration_seconds", "How long calls of Redis took."),
+            redis_errors: make.counter("redis_errors_total", "Calls of Redis that failed."),
+            scylla: make.histogram(
+                "scylla_duration_seconds",
+                "How long calls of ScyllaDB took, with an answer or without.",
+            ),
+            scylla_errors: make.counter(
+                "scylla_errors_total",
+                "Calls of ScyllaDB without an answer, or refused.",
+            ),
+            gate: make.histogram(
+                "gate_wait_seconds",
+                "How long groups waited for the gate once they were durable.",
+            ),
+        }
+    }
+}
+
+/// Makes metrics by the part of their name after `mayfly_cluster_`.
+struct Make<'a>(&'a Registry);
+
+impl Make<'_> {
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        registered(self.0, IntCounter::new(named(name), help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        registered(self.0, IntGauge::new(named(name), help))
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> Histogram {
+        let options = HistogramOpts::new(named(name), help).buckets(BUCKETS_SECONDS.to_vec());
+        registered(self.0, Histogram::with_opts(options))
+    }
+}
+
+fn named(name: &str) -> String {
+    format!("mayfly_cluster_{name}")
 }

@@ -149,7 +149,7 @@ impl Forward {
         call: &Call,
         deadline: Instant,
     ) -> Attempt {
-        self.shared.metrics.cluster.forwarded.inc();
+        self.shared.metrics.cluster.calls.forwarded.inc();
         let request = PeerRequest::Call(&call.encode()).encode();
         let peer = self.peer(remote);
         let mut asking = pin!(peer.call(op, &request, deadline));
@@ -180,16 +180,15 @@ impl Forward {
     fn not_answered(&self, shard: ShardId, remote: &Remote, error: PeerError) -> Attempt {
         match error {
             PeerError::NotOwner(hint) => {
-                self.shared.metrics.cluster.not_owner.inc();
+                self.shared.metrics.cluster.calls.not_owner.inc();
                 let routing = &self.shared.routing;
                 routing.doubt(shard, remote);
                 if let Some(hint) = hint {
-                    let epoch = routing.known(shard).epoch;
                     let there = Remote {
                         generation: hint.generation,
                         address: hint.address,
                     };
-                    routing.learn(shard, epoch, Owner::There(Arc::new(there)));
+                    routing.hint(shard, there);
                 }
                 Attempt::NotDone
             }

@@ -58,11 +58,11 @@ impl Holdings {
             }
             let started = Instant::now();
             let moved = holdings.move_to(shard, to, &client).await;
-            let metrics = &holdings.shared.metrics.cluster;
+            let metrics = &holdings.shared.metrics.cluster.moves;
             metrics.freeze.observe(started.elapsed().as_secs_f64());
             match moved {
                 HandedOver::There(_) => metrics.handed_over.inc(),
-                HandedOver::Gone | HandedOver::Stayed => metrics.failed_moves.inc(),
+                HandedOver::Gone | HandedOver::Stayed => metrics.failed.inc(),
             }
             moved
         }

@@ -151,7 +151,7 @@ impl Holdings {
             Stage::Here | Stage::Leaving => self.enter(shard, Stage::Lost),
             Stage::Away | Stage::Arriving | Stage::Lost => return,
         }
-        self.shared.metrics.cluster.lost.inc();
+        self.shared.metrics.cluster.moves.lost.inc();
         tracing::info!(shard = shard.0, "another node claimed the shard");
         self.shared.routing.leave(shard, Owner::Nobody);
         self.stores.claims.release_shard(shard);

@@ -2,8 +2,8 @@
 //! shards between nodes.
 //!
 //! `routing` is what a node knows of the owners; `forward` answers a call wherever its shard is, and
-//! `serve` answers what others forward. `control` decides once in a while which shards this node should
-//! have, and `holdings` claims them, hands them over and loses them. `watch` looks after the peers. All
+//! `serve` answers what others forward. `control` is what the node knows,
+//! `place` decides once in a while which shards it should have, and `holdings` claims them, hands them over and loses them. `watch` looks after the peers. All
 //! but `forward` runs on one thread, started by `start`. The protocol itself is in crate `cluster`.
 
 pub mod routing;
@@ -11,6 +11,8 @@ pub mod routing;
 pub mod forward;
 
 pub mod wire;
+
+mod wire_shapes;
 
 pub mod request;
 
@@ -29,6 +31,8 @@ mod watch;
 mod known;
 
 mod control;
+
+mod place;
 
 mod run;
 

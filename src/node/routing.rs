@@ -23,6 +23,8 @@ pub struct Known {
     pub epoch: Epoch,
     /// Who owns the shard.
     pub owner: Owner,
+    /// Whether that is only hearsay: any word of a claim counts more.
+    pub is_hint: bool,
 }
 
 /// Who owns a shard.
@@ -70,11 +72,23 @@ impl Routing {
     /// Notes who owns the shard by the claim `epoch`; an older claim than the known one is no news.
     pub fn learn(&self, shard: ShardId, epoch: Epoch, owner: Owner) {
         let known = &mut self.write()[shard.index()];
-        let is_news = epoch > known.epoch
-            || epoch == known.epoch && !matches!(known.owner, Owner::Here | Owner::There(_));
-        if is_news {
-            *known = Known { epoch, owner };
+        let is_open = known.is_hint || matches!(known.owner, Owner::Nobody);
+        if epoch > known.epoch || epoch == known.epoch && is_open {
+            *known = Known {
+                epoch,
+                owner,
+                is_hint: false,
+            };
             self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// Notes whom somebody who is not the owner takes for it, while nothing better is known.
+    pub fn hint(&self, shard: ShardId, there: Remote) {
+        let known = &mut self.write()[shard.index()];
+        if matches!(known.owner, Owner::Nobody) {
+            known.owner = Owner::There(Arc::new(there));
+            known.is_hint = true;
         }
     }
 
@@ -163,6 +177,19 @@ mod tests {
         assert_eq!(owner(&routing), Some(3));
         routing.doubt(SHARD, &there(3));
         assert_eq!(owner(&routing), None);
+        routing.learn(SHARD, Epoch(3), Owner::There(there(3)));
+        assert_eq!(owner(&routing), Some(3));
+    }
+
+    #[test]
+    fn a_hint_counts_only_until_a_claim_is_heard_of() {
+        let routing = Routing::default();
+        routing.learn(SHARD, Epoch(3), Owner::There(there(3)));
+        routing.hint(SHARD, there(9).as_ref().clone());
+        assert_eq!(owner(&routing), Some(3));
+        routing.doubt(SHARD, &there(3));
+        routing.hint(SHARD, there(9).as_ref().clone());
+        assert_eq!(owner(&routing), Some(9));
         routing.learn(SHARD, Epoch(3), Owner::There(there(3)));
         assert_eq!(owner(&routing), Some(3));
     }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::member::State;
 use cluster::registry::{RENEWAL, Registry, RegistryError};
@@ -91,11 +91,13 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
     let mut was_away = false;
     loop {
         let member = control.me.borrow().clone();
-        let asked_ms = control.now_ms();
+        let (asked_ms, asked) = (control.now_ms(), Instant::now());
         let renewed = match control.has_joined.get() {
             true => registry.renew(&member).await,
             false => registry.join(&member).await,
         };
+        let metrics = &control.shared.metrics.cluster.stores;
+        metrics.redis.observe(asked.elapsed().as_secs_f64());
         match renewed {
             Ok(reading) => {
                 if std::mem::take(&mut was_away) {
@@ -109,7 +111,7 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
                 return;
             }
             Err(error) => {
-                control.shared.metrics.cluster.registry_errors.inc();
+                metrics.redis_errors.inc();
                 if !std::mem::replace(&mut was_away, true) {
                     tracing::warn!(%error, "the lease was not renewed; shards are served on");
                 }

@@ -66,7 +66,7 @@ async fn answer_call(control: &Control, call: &[u8]) -> PeerAnswer {
         Err(CallError::Refused(Refusal::NotHere)) => PeerAnswer::NotOwner(hint(control, shard)),
         Err(CallError::Busy) => PeerAnswer::Overloaded,
         answer => {
-            control.shared.metrics.cluster.served.inc();
+            control.shared.metrics.cluster.calls.served.inc();
             PeerAnswer::Done(Answer::encode(&answer).into())
         }
     }

@@ -1,5 +1,13 @@
+//! Calls and answers read back as they were sent, and nothing else reads at all.
+
 use super::*;
+use crate::domain::event::TakenRange;
 use crate::domain::id::IdStamp;
+use crate::domain::key::KeyKind;
+use crate::domain::mailbox::MailboxFull;
+use crate::domain::message::{Ended, Unread};
+use crate::domain::time::UnixMs;
+use crate::shard::call::{Delivered, ReadPlace, Refusal};
 
 fn name() -> Username {
     Username::from_stored("żółw@example")

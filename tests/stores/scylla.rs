@@ -42,7 +42,7 @@ impl Default for Scylla {
 impl Scylla {
     /// A node that holds no shard yet.
     pub fn node(&self) -> ScyllaStores {
-        ScyllaStores::open(&self.settings, claimant()).unwrap()
+        ScyllaStores::open(&self.settings, claimant(), None).unwrap()
     }
 }
 

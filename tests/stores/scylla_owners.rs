@@ -167,7 +167,7 @@ fn a_large_group_becomes_frames_of_bounded_length() {
         .build()
         .unwrap();
     let lengths = runtime.block_on(async {
-        let cql = Cql::connect(&keyspace.settings, Purpose::Serve).await;
+        let cql = Cql::connect(&keyspace.settings, Purpose::Serve, None).await;
         let cql = cql.unwrap();
         let table = FrameTable::prepare(&cql, SEGMENT_FRAMES).await.unwrap();
         let mut lengths = Vec::new();
@@ -208,7 +208,7 @@ fn a_frame_that_is_lost_or_broken_leaves_the_shard_without_an_owner() {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let cql = Cql::connect(&keyspace.settings, Purpose::Serve).await;
+            let cql = Cql::connect(&keyspace.settings, Purpose::Serve, None).await;
             let place = format!(
                 "{damage} WHERE shard = {} AND epoch = 1 AND segment = 1 AND seq = 3",
                 shard.0
@@ -232,7 +232,7 @@ fn after_an_outage_of_the_store_everything_goes_on_within_two_seconds_and_nothin
     let mut server = CqlServer::start();
     let settings = settings_at(&server.address(), "outage");
     apply_schema(&settings, options()).unwrap();
-    let node = ScyllaStores::open(&settings, claimant()).unwrap();
+    let node = ScyllaStores::open(&settings, claimant(), None).unwrap();
     let (mine, shard) = (username(1), shard_of(&username(1)));
     take(&node, &[shard]);
     for ms in 0..50 {
@@ -255,7 +255,7 @@ fn after_an_outage_of_the_store_everything_goes_on_within_two_seconds_and_nothin
     let took = back.saturating_duration_since(took);
     assert!(took < Duration::from_secs(2), "it took {took:?}");
     assert!(!node.journal.is_away());
-    let next = ScyllaStores::open(&settings, claimant()).unwrap();
+    let next = ScyllaStores::open(&settings, claimant(), None).unwrap();
     let found = take(&next, &[shard]);
     let expected: Vec<_> = (0..=50).map(|n| n.to_string()).collect();
     assert_eq!(found[&shard], expected);

@@ -34,7 +34,7 @@ fn with_cql<F: Future<Output = ()>>(test: impl FnOnce(Cql) -> F) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let cql = Cql::connect(&keyspace.settings, Purpose::Serve).await;
+        let cql = Cql::connect(&keyspace.settings, Purpose::Serve, None).await;
         test(cql.unwrap()).await;
     });
 }
@@ -151,7 +151,7 @@ fn a_segment_is_read_over_all_its_pages_and_a_repeated_write_is_one_frame() {
 #[test]
 fn a_missing_schema_and_another_one_are_refused_with_what_to_do() {
     let absent = settings("t_absent");
-    let refused = |settings| match ScyllaStores::open(&settings, claimant()) {
+    let refused = |settings| match ScyllaStores::open(&settings, claimant(), None) {
         Err(error) => error.to_string(),
         Ok(_) => panic!("it opened"),
     };
@@ -191,11 +191,11 @@ fn the_local_scope_serves_in_its_datacenter_and_nobody_comes_in_with_the_other_o
     let local = local.unwrap().scylla.unwrap();
     let kept = SchemaOptions::keeping(Some(Duration::from_secs(86_400)));
     assert!(apply_schema(&local, kept).unwrap());
-    ScyllaStores::open(&local, claimant()).unwrap();
+    ScyllaStores::open(&local, claimant(), None).unwrap();
     let mut global = local;
     global.scope = mayfly::config::scylla::Scope::Global;
     let Err(StoreError::Scylla(ScyllaError::OtherSchema { setting, .. })) =
-        ScyllaStores::open(&global, claimant())
+        ScyllaStores::open(&global, claimant(), None)
     else {
         panic!("it opened");
     };
@@ -212,7 +212,7 @@ fn a_swap_without_an_answer_in_time_is_ambiguous() {
         .unwrap();
     runtime.block_on(async {
         meta::apply(&settings, &options()).await.unwrap();
-        let cql = Cql::connect(&settings, Purpose::Serve).await.unwrap();
+        let cql = Cql::connect(&settings, Purpose::Serve, None).await.unwrap();
         let table = ClaimTable::prepare(&cql).await.unwrap();
         let row = ClaimRow::first(&claimant(), Uuid::now_v7());
         server.pause();

@@ -1,4 +1,7 @@
 //! The planted bugs: each leaves out one rule, or one part of it, and the simulator must find it.
+//!
+//! It owns their list, in the order of the rules that they name, and which race window of the design
+//! each guards. How a bug is built in is mostly in `planted` and `spoiled`.
 
 use std::fmt;
 
@@ -54,6 +57,8 @@ planted! {
     AlarmAtFirstGap,
     /// R2: the journal is read from one replica.
     JournalReadAtOne,
+    /// R2: only the epoch of the last claimant is recovered, though nobody sealed those before.
+    RecoverLastEpochOnly,
     /// R3: frames past a seal count.
     IgnoreSeal,
     /// R3: frames before the base count.
@@ -100,6 +105,8 @@ planted! {
     ClockFollowsWall,
     /// R8: the clock of a new owner does not start at the last frame's time.
     ClockNotFloored,
+    /// R8: the clock of a shard follows monotonic time alone, and stands still while nobody owns it.
+    ClockIgnoresWall,
     /// R8: an answer that depends on an expiry does not wait for a frame.
     ExpiryWithoutFrame,
     /// R8: a node with a wrong clock keeps its shards.
@@ -110,7 +117,7 @@ planted! {
     OpIdUnrecorded,
     /// R9: an empty read that repeats one in doubt is not an event.
     EmptyRepeatUnrecorded,
-    /// R9: the op ids stay behind at a hand-off.
+    /// R9, hand-off 2: the op ids stay behind.
     OpIdsLeftBehind,
     /// R9: a call without an answer is tried again under another op id.
     RetryWithNewOpId,
@@ -124,17 +131,76 @@ planted! {
     TrimForgetsOps,
     /// R10: the segment is deleted before the base is moved.
     DeleteBeforeBase,
-    /// Hand-off: the owner does not freeze the shard.
+    /// Hand-off 1: the owner does not freeze the shard.
     HandOffWithoutFreeze,
-    /// Hand-off: the last frame is not waited for.
+    /// Hand-off 1: the last frame is not waited for.
     HandOffBeforeDurable,
-    /// Hand-off: the target serves without a change of the claim row.
+    /// Hand-off 2: the target serves without a change of the claim row.
     HandOffWithoutClaim,
-    /// Hand-off: the owner goes on when the target stalls, without a claim.
+    /// Hand-off 3: the owner waits for ever for a target that stalls.
+    NeverTakeBack,
+    /// Hand-off 3: the owner goes on when the target stalls, without a claim.
     TakeBackWithoutClaim,
 }
 
 impl PlantedBug {
+    /// The race windows of the design, and in each what goes wrong there without its rule.
+    pub const RACES: &[(&str, &[PlantedBug])] = &[
+        (
+            "a paused owner resumes and then writes",
+            &[Self::IgnoreSeal, Self::NoGate],
+        ),
+        (
+            "an owner is paused after the write, before the gate",
+            &[Self::FenceReadBeforeCommit, Self::FenceReadAtOne],
+        ),
+        (
+            "an owner is paused after the gate",
+            &[Self::FenceAfterRead, Self::ReadBeforeClaim],
+        ),
+        (
+            "an old write surfaces later",
+            &[Self::IgnoreSeal, Self::ReadBeforeBase],
+        ),
+        (
+            "the successor sees a frame on a minority of replicas",
+            &[Self::NoRewrite, Self::JournalReadAtOne],
+        ),
+        (
+            "a failover of the membership gives two lease holders",
+            &[Self::ClaimWithoutCompare],
+        ),
+        (
+            "the claimant dies between claim and fence",
+            &[Self::FenceLastOwnerOnly],
+        ),
+        (
+            "the seal times out and applies late",
+            &[Self::RecomputeLength, Self::WriteBeforeSeal],
+        ),
+        (
+            "a shard restarts inside one process",
+            &[Self::ReuseEpoch, Self::LeaveUnservedClaim],
+        ),
+        (
+            "the claimant dies before the seal",
+            &[Self::RecoverLastEpochOnly],
+        ),
+        (
+            "the reader dies after the gate",
+            &[Self::ReadUnrecorded, Self::ReadKeyForgotten],
+        ),
+        (
+            "the owner dies after the commit, before answering a forwarded call",
+            &[Self::OpIdUnrecorded, Self::RetryWithNewOpId],
+        ),
+        (
+            "look-up by id during the flush",
+            &[Self::ForgetBeforeFlush, Self::ArchiveBeforeOwner],
+        ),
+        ("look-up by id without an owner", &[Self::MissWithoutOwner]),
+    ];
+
     /// The one with this name.
     pub fn by_name(name: &str) -> Option<PlantedBug> {
         let mut all = PlantedBug::ALL.iter().copied();

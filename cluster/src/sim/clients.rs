@@ -5,9 +5,14 @@
 use super::host::KEY_BIT;
 use super::model::{Ask, Call, How, OpId, Reply, Status};
 use super::node::SHARDS;
-use super::world::{END_US, Event, HEALED_US, World};
+use super::trace;
+use super::world::{Event, World};
+use crate::shard::Shard;
 
 const USERS: u64 = 6;
+
+/// How long messages live at least, and at most twice as long; some outlive a year's sleep.
+const TTLS_MS: [u64; 5] = [300, 1_500, 5_000, 60_000, 63_072_000_000];
 
 pub(super) struct Attempt {
     call: Call,
@@ -18,18 +23,27 @@ pub(super) struct Attempt {
 
 impl World {
     pub(super) fn new_request(&mut self) {
-        if self.now_us >= HEALED_US + 500_000 {
+        if self.now_us >= self.quiet_us {
             return;
         }
         let next_us = self.chance.between(5_000, 50_000);
         self.after(next_us, Event::Request);
         let user = self.chance.below(USERS) as u16;
+        self.ask_for(user);
+    }
+
+    pub(super) fn want(&mut self, shard: Shard) {
+        let turn = self.chance.below(USERS / u64::from(SHARDS)) as u16;
+        self.ask_for(shard.0 + turn * SHARDS);
+    }
+
+    fn ask_for(&mut self, user: u16) {
         let ask = match self.chance.below(10) {
             0..4 => {
                 let number = self.posted.len() as u64 + 1;
                 let id = number * u64::from(SHARDS) + u64::from(user % SHARDS);
                 self.posted.push(id);
-                let ttl_ms = [300, 1_500, 5_000, 60_000][self.chance.below(4) as usize];
+                let ttl_ms = TTLS_MS[self.chance.below(TTLS_MS.len() as u64) as usize];
                 let ttl_ms = ttl_ms + self.chance.below(ttl_ms);
                 if ttl_ms < 1_000 {
                     // Somebody looks just when it expires.
@@ -56,7 +70,21 @@ impl World {
         self.numbers
     }
 
-    pub(super) fn send_request(&mut self, ask: Ask, key: Option<OpId>, tries: u32) {
+    /// Reads every mailbox once more, at any nodes.
+    pub(super) fn probe(&mut self) {
+        for user in 0..USERS as u16 {
+            let key = self.op() | KEY_BIT;
+            let op = self.send_request(Ask::Take { user }, Some(key), u32::MAX);
+            self.probes.push(op);
+        }
+    }
+
+    pub(super) fn is_unanswered(&self, op: OpId) -> Option<&Ask> {
+        let attempt = self.attempts.get(&op).filter(|a| !a.is_answered);
+        attempt.map(|attempt| &attempt.call.ask)
+    }
+
+    pub(super) fn send_request(&mut self, ask: Ask, key: Option<OpId>, tries: u32) -> OpId {
         let op = self.op();
         let call = Call {
             op,
@@ -74,6 +102,7 @@ impl World {
         };
         self.attempts.insert(op, attempt);
         let index = self.chance.below(self.slots.len() as u64) as usize;
+        self.note(|| format!("client at node {index}: {}", trace::asked(&call)));
         let slot = &mut self.slots[index];
         if slot.paused_us <= self.now_us
             && let Some(node) = &mut slot.node
@@ -85,6 +114,7 @@ impl World {
         }
         let patience = self.chance.between(300_000, 2_500_000);
         self.after(patience, Event::Retry(op));
+        op
     }
 
     /// A client that has a key and no answer repeats its request at any node.
@@ -94,7 +124,7 @@ impl World {
         };
         let (ask, key, tries) = (attempt.call.ask.clone(), attempt.call.key, attempt.tries);
         let again = !attempt.is_answered || (tries == 0 && self.chance.happens(100));
-        if key.is_some() && tries < 4 && again && self.now_us < END_US - 1_500_000 {
+        if key.is_some() && tries < 4 && again && self.now_us < self.end_us - 1_500_000 {
             self.send_request(ask, key, tries + 1);
         }
     }
@@ -105,12 +135,19 @@ impl World {
             && !std::mem::replace(&mut attempt.is_answered, true)
         {
             self.answers += 1;
-            let (call, begun_us) = (&attempt.call, attempt.begun_us);
+            let (call, begun_us) = (attempt.call.clone(), attempt.begun_us);
+            self.note(|| {
+                format!(
+                    "client is told: {}: {}",
+                    trace::asked(&call),
+                    trace::replied(reply)
+                )
+            });
             let expired = match (reply, &call.ask) {
                 (Reply::Found(Status::Ended(How::Expired)), Ask::Find { id }) => Some(*id),
                 _ => None,
             };
-            self.history.answered(call, begun_us, reply, now_us);
+            self.history.answered(&call, begun_us, reply, now_us);
             if let Some(id) = expired {
                 self.expiry_seen(id);
             }

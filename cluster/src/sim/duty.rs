@@ -118,7 +118,8 @@ impl Node {
             return;
         }
         if let Some(handing) = &mut host.handing {
-            if handing.is_offered && now_us > handing.since_us + HAND_OVER_PATIENCE_US {
+            let is_late = now_us > handing.since_us + HAND_OVER_PATIENCE_US;
+            if handing.is_offered && is_late && host.bug != Some(PlantedBug::NeverTakeBack) {
                 handing.since_us = now_us + 10_000_000;
                 self.inputs.push_back((shard, Input::TakeBack { claim }));
             }

@@ -58,7 +58,11 @@ pub(super) enum Window {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accident {
-    None,
+    /// Another node claims the shard.
+    Rival,
+    /// Another node claims the shard, whose owner is busy and does not hear of it, and reads its journal
+    /// while it grows.
+    Busy,
     Pause,
     Crash,
     Panic,
@@ -93,7 +97,8 @@ pub(super) fn fault(nodes: usize, may_damage: bool, chance: &mut Chance) -> Faul
             Fault::Jump(node, by, chance.between(50_000, 1_500_000))
         }
         18 if may_damage => Fault::Damage,
-        19..27 => Fault::Trap(trap(chance)),
+        19..25 => Fault::Trap(trap(chance)),
+        25..27 => Fault::Trap(race(chance)),
         _ => Fault::Weather(weather(chance)),
     }
 }
@@ -111,7 +116,7 @@ fn trap(chance: &mut Chance) -> Trap {
         Window::Expiry,
     ];
     const ACCIDENTS: [Accident; 4] = [
-        Accident::None,
+        Accident::Rival,
         Accident::Pause,
         Accident::Crash,
         Accident::Panic,
@@ -121,6 +126,16 @@ fn trap(chance: &mut Chance) -> Trap {
         window: WINDOWS[chance.below(9) as usize],
         accident: ACCIDENTS[chance.below(4) as usize],
         road: ROADS[chance.below(3) as usize],
+        lasts_us: chance.between(50_000, 2_000_000),
+    }
+}
+
+/// A claim while the owner is busy and its fence read is lost.
+fn race(chance: &mut Chance) -> Trap {
+    Trap {
+        window: Window::Gate,
+        accident: Accident::Busy,
+        road: Road::Lossy,
         lasts_us: chance.between(50_000, 2_000_000),
     }
 }

@@ -5,13 +5,21 @@
 use super::faults::{Accident, Fault, Road, Trap, Window};
 use super::model::{Ask, Id};
 use super::node::{Node, SHARDS, shard_of};
-use super::store::{Request, Weather};
-use super::world::{Event, World};
+use super::store::{FRAMES_PER_SEGMENT, Request, Weather};
+use super::world::{Event, Slot, World};
 use crate::shard::Shard;
+
+/// While a shard is busy so many of a thousand messages to a replica are lost.
+const BUSY_LOST: u64 = 250;
+
+/// Requests of a busy shard, and how long they take to come.
+const BUSY_REQUESTS: u64 = 24;
+const BUSY_US: u64 = 80_000;
 
 impl World {
     pub(super) fn fault(&mut self, fault: Fault) {
         let now_us = self.now_us;
+        self.note(|| format!("fault: {fault:?}"));
         match fault {
             Fault::Pause(index, us) => self.slots[index].paused_us = now_us + us,
             Fault::Crash(index, us) => {
@@ -63,23 +71,86 @@ impl World {
         let Some(trap) = self.trap.filter(|trap| Some(trap.window) == here) else {
             return weather;
         };
+        if self.reads_old_frames(request) {
+            return weather;
+        }
         self.trap = None;
+        self.note(|| format!("the trap strikes: {:?}, {:?}", trap.accident, trap.road));
         match trap.road {
             Road::Usual => {}
             Road::Lossy => weather.lost = 600,
             Road::Spread => weather.is_spread = true,
         }
-        self.strike(index, trap, shard_of_request(request));
+        let shard = shard_of_request(request).or_else(|| self.shard_of_node(index));
+        self.strike(index, trap, shard);
         weather
+    }
+
+    /// Whether it reads a part of a journal that its owner has left behind.
+    fn reads_old_frames(&self, request: &Request) -> bool {
+        let Request::ReadSegment {
+            shard,
+            epoch,
+            segment,
+            ..
+        } = request
+        else {
+            return false;
+        };
+        let frames = self.store.borrow().frames(*shard);
+        let last = frames.keys().next_back();
+        last.is_some_and(|(_, of, seq)| (*epoch, *segment) < (*of, seq / FRAMES_PER_SEGMENT))
+    }
+
+    /// One of the shards that the node serves.
+    fn shard_of_node(&mut self, index: usize) -> Option<Shard> {
+        let hosts = &self.slots[index].node.as_ref()?.hosts;
+        let served = hosts.iter().filter(|(_, host)| host.serves.is_some());
+        let served: Vec<_> = served.map(|(shard, _)| *shard).collect();
+        let turn = self.chance.below(served.len().max(1) as u64) as usize;
+        served.get(turn).copied()
     }
 
     fn strike(&mut self, index: usize, trap: Trap, shard: Option<Shard>) {
         match (trap.accident, shard) {
             (Accident::Pause, _) => self.fault(Fault::Pause(index, trap.lasts_us)),
             (Accident::Crash, _) => self.fault(Fault::Crash(index, trap.lasts_us)),
+            (Accident::Rival, Some(shard)) => self.rival(shard),
+            (Accident::Busy, Some(shard)) => {
+                self.rival(shard);
+                self.busy(shard);
+            }
             (Accident::Panic, Some(shard)) => self.after(1, Event::Panic(index, shard)),
             _ => {}
         }
+    }
+
+    fn rival(&mut self, shard: Shard) {
+        let is_free = |slot: &Slot| {
+            let node = slot.node.as_ref().filter(|node| node.is_fit);
+            slot.paused_us <= self.now_us && node.is_some_and(|n| !n.hosts.contains_key(&shard))
+        };
+        let free = (0..self.slots.len()).filter(|index| is_free(&self.slots[*index]));
+        let free: Vec<_> = free.collect();
+        let turn = self.chance.below(free.len().max(1) as u64) as usize;
+        let after_us = self.chance.between(1, 20_000);
+        if let Some(rival) = free.get(turn) {
+            self.after(after_us, Event::Suspect(*rival, shard));
+        }
+    }
+
+    fn busy(&mut self, shard: Shard) {
+        self.weather.lost = BUSY_LOST;
+        for _ in 0..BUSY_REQUESTS {
+            let after_us = self.chance.below(BUSY_US);
+            self.after(after_us, Event::Want(shard));
+        }
+        self.trap = Some(Trap {
+            window: Window::Journal,
+            accident: Accident::Pause,
+            road: Road::Spread,
+            lasts_us: 0,
+        });
     }
 
     /// A client was told that a message expired: another node may claim its shard now.
@@ -143,6 +214,7 @@ impl World {
     }
 
     pub(super) fn heal(&mut self) {
+        self.note(|| "all faults end".to_owned());
         self.weather = Weather::default();
         self.redis_away_us = 0;
         for index in 0..self.slots.len() {

@@ -11,6 +11,9 @@ use crate::shard::{Epoch, Shard};
 /// By so much less than its time to live may a message live: two wrong clocks, just not found out.
 const EARLY_MS: u64 = 2_500;
 
+/// By so much more may it live: a clock that is as wrong, and behind.
+const LATE_MS: u64 = 3_500;
+
 struct Post {
     user: User,
     ttl_ms: u64,
@@ -37,6 +40,8 @@ pub(super) struct History {
     posts: BTreeMap<Id, Post>,
     reads: BTreeMap<OpId, Read>,
     seals: BTreeMap<(Shard, Epoch), u64>,
+    /// On how many frames the answers of an epoch rest.
+    rested: BTreeMap<(Shard, Epoch), u64>,
     pub(super) violation: Option<String>,
 }
 
@@ -139,6 +144,7 @@ impl History {
 
     fn delivered(&mut self, id: Id, reader: OpId, begun_us: u64, now_us: u64) {
         self.known(id, now_us);
+        self.live(id, begun_us);
         let Some(post) = self.posts.get_mut(&id) else {
             return;
         };
@@ -152,6 +158,17 @@ impl History {
             format!("message {id} is delivered after a read did not find it")
         });
         self.ended(id, How::Taken(reader), now_us);
+    }
+
+    /// A message that has not ended at this time must not be due long since.
+    fn live(&mut self, id: Id, at_us: u64) {
+        let Some((since_us, ttl_ms)) = self.posts.get(&id).map(|p| (p.known_us, p.ttl_ms)) else {
+            return;
+        };
+        let lives_ms = at_us.saturating_sub(since_us.unwrap_or(at_us)) / 1000;
+        self.check(lives_ms <= ttl_ms + LATE_MS, || {
+            format!("message {id} lives after {lives_ms} ms")
+        });
     }
 
     /// Somebody is told how a message ended.
@@ -184,6 +201,7 @@ impl History {
         self.known(id, now_us);
         match status {
             Status::Unread => {
+                self.live(id, begun_us);
                 let gone = self.posts.get(&id).and_then(|post| post.gone_us);
                 self.check(gone.is_none_or(|at| at >= begun_us), || {
                     format!("message {id} is found unread after its end")
@@ -222,10 +240,21 @@ impl History {
                 )
             });
         }
+        let counted = (shard, row.base.epoch)..(shard, row.epoch);
+        let rested: Vec<_> = self.rested.range(counted).map(|(k, n)| (*k, *n)).collect();
+        for ((_, epoch), frames) in rested {
+            let link = row.chain.iter().find(|link| link.epoch == epoch);
+            let holds = link.is_some_and(|link| link.sealed.is_none_or(|n| frames <= n));
+            self.check(holds || frames == 0, || {
+                format!("{shard:?} {epoch:?}: {frames} frames were answered for, in {link:?}")
+            });
+        }
     }
 
-    /// An answer rests only on frames before the seal.
+    /// An answer rests only on frames before the seal, and the seal leaves none of them out.
     pub(super) fn released(&mut self, shard: Shard, epoch: Epoch, frames: u64) {
+        let rested = self.rested.entry((shard, epoch)).or_default();
+        *rested = frames.max(*rested);
         let sealed = self.seals.get(&(shard, epoch)).copied();
         self.check(sealed.is_none_or(|length| frames <= length), || {
             format!("{shard:?} {epoch:?}: an answer rests on {frames} frames, sealed at {sealed:?}")

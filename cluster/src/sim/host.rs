@@ -121,7 +121,7 @@ impl Host {
         if self.serves.is_none() {
             let is_floored = !self.has(PlantedBug::ClockNotFloored);
             let floor_ms = if is_floored { self.memory.hlc_ms } else { 0 };
-            self.clock = ShardClock::start(floor_ms, now.wall_ms, now.monotonic_ms);
+            self.clock = ShardClock::start(floor_ms, self.wall_ms(now), now.monotonic_ms);
         }
         self.serves = Some(epoch);
         self.handing = None;
@@ -143,7 +143,13 @@ impl Host {
     }
 
     pub(super) fn time(&mut self, now: Now) -> u64 {
-        self.clock.read(now.wall_ms, now.monotonic_ms)
+        let wall_ms = self.wall_ms(now);
+        self.clock.read(wall_ms, now.monotonic_ms)
+    }
+
+    fn wall_ms(&self, now: Now) -> u64 {
+        let is_ignored = self.has(PlantedBug::ClockIgnoresWall) && self.memory.hlc_ms > 0;
+        if is_ignored { 0 } else { now.wall_ms }
     }
 
     /// Lets the time be now; what expires by it is an event.

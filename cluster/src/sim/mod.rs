@@ -34,13 +34,19 @@ mod spoiled;
 
 mod world;
 
+mod wires;
+
 mod clients;
 
 mod faults;
 
 mod harm;
 
+mod sleep;
+
 mod verdict;
 
+mod trace;
+
 pub use bug::PlantedBug;
-pub use world::{Run, simulate};
+pub use world::{Run, replay, simulate};

@@ -10,7 +10,7 @@ use super::model::{Frame, FrameData};
 use super::node::{About, Asked, Node};
 use super::store::{FRAMES_PER_SEGMENT, Request};
 use crate::member::Generation;
-use crate::ownership::claim::{Base, ClaimRow, Swap};
+use crate::ownership::claim::{Base, ClaimRow, Link, Swap};
 use crate::ownership::recovery::Stored;
 use crate::ownership::tenure::{Effect, Input};
 use crate::shard::{Epoch, Shard};
@@ -81,6 +81,14 @@ impl Node {
         shard: Shard,
         (epoch, segment, from): (Epoch, u64, u64),
     ) -> Option<Effect<Frame>> {
+        if bug == Bug::RecoverLastEpochOnly {
+            let row = self.store.borrow().claims.get(&shard).cloned()?;
+            let last = row.older().last().map(|link| link.epoch);
+            let is_open = |link: &Link| link.epoch == epoch && link.sealed.is_none();
+            if last != Some(epoch) && row.older().any(is_open) {
+                return self.input(shard, Input::SegmentRead(Ok(Vec::new())));
+            }
+        }
         let host = self.hosts.get_mut(&shard)?;
         if let Some(snapshot) = &host.spoiled.snapshot {
             let start = (segment * FRAMES_PER_SEGMENT).max(from);

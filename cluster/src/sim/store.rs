@@ -247,10 +247,10 @@ impl Store {
         Some((op.caller, merged))
     }
 
-    /// The row of the archive, if a quorum could have it.
+    /// The row of the archive, if it is durable.
     pub(super) fn archived(&self, id: Id) -> Option<Row> {
         let rows = self.replicas.iter().filter_map(|r| r.archive.get(&id));
-        rows.copied().next()
+        rows.copied().nth(QUORUM as usize - 1)
     }
 
     /// What a majority holds of a shard's journal now: for the planted bugs and for damage.

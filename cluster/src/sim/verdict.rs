@@ -13,6 +13,13 @@ impl World {
         if self.history.violation.is_some() {
             return;
         }
+        for op in std::mem::take(&mut self.probes) {
+            let ask = self.is_unanswered(op).map(shard_of);
+            if let Some(shard) = ask.filter(|shard| self.damaged != Some(*shard)) {
+                let text = format!("{shard:?} answers nobody at the end");
+                self.history.fail(text);
+            }
+        }
         let store = self.store.borrow();
         let mut owners = BTreeMap::new();
         for shard in (0..SHARDS).map(Shard) {

@@ -1,6 +1,6 @@
 //! The world of one run: virtual time, nodes, store, membership, clients.
 //!
-//! It owns the order of events and what faults do. It takes no part in any decision of a node.
+//! It owns the order of events. It takes no part in any decision of a node.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -16,16 +16,23 @@ use super::duty::{TICK_US, View};
 use super::faults::{Trap, fault};
 use super::history::History;
 use super::model::{Ask, Id, OpId};
-use super::node::{Fact, Message, Node, Out};
+use super::node::{Message, Node};
 use super::store::{Answer, Caller, Store, StoreEvent, Weather};
+use super::trace;
 use crate::member::Generation;
 use crate::ownership::time::{is_fit, skew_ms};
 use crate::shard::Shard;
 
-/// Faults and new requests end, all is made well.
+/// Faults end, all is made well.
 pub(super) const HEALED_US: u64 = 8_000_000;
-/// The promise is held against what is left.
-pub(super) const END_US: u64 = 12_500_000;
+/// The promise is held against what is left, without a sleep.
+const END_US: u64 = 12_500_000;
+/// Every mailbox is read once more: whoever owns it must answer before the end.
+const PROBE_US: u64 = END_US - 2_000_000;
+/// There are new requests for so long after that.
+const QUIET_AFTER_US: u64 = 500_000;
+/// Some clusters sleep for a year, shortly after the last fault.
+const SLEEP_US: u64 = 8_400_000;
 const LEASE_US: u64 = 700_000;
 
 /// What became of a run.
@@ -41,13 +48,15 @@ pub struct Run {
 
 /// Runs one cluster from a seed, with a planted bug or without.
 pub fn simulate(seed: u64, bug: Option<PlantedBug>) -> Run {
+    World::new(seed, bug).run()
+}
+
+/// The same run, and what happened in it, a line each.
+pub fn replay(seed: u64, bug: Option<PlantedBug>) -> (Run, Vec<String>) {
     let mut world = World::new(seed, bug);
-    world.run();
-    Run {
-        events: world.events,
-        answers: world.answers,
-        violation: world.history.violation.take(),
-    }
+    world.trace = Some(Vec::new());
+    let run = world.run();
+    (run, world.trace.unwrap_or_default())
 }
 
 pub(super) enum Event {
@@ -57,9 +66,13 @@ pub(super) enum Event {
     Peer(Generation, Message),
     Start(usize),
     Request,
+    /// Somebody posts to the shard or reads of it.
+    Want(Shard),
     Retry(OpId),
     Look(Id),
     Fault,
+    Sleep,
+    Probe,
     Suspect(usize, Shard),
     Panic(usize, Shard),
     ClockRight(usize),
@@ -91,10 +104,16 @@ pub(super) struct World {
     pub(super) redis_away_us: u64,
     pub(super) attempts: BTreeMap<OpId, Attempt>,
     pub(super) posted: Vec<Id>,
+    pub(super) probes: Vec<OpId>,
     pub(super) history: History,
     pub(super) may_damage: bool,
     pub(super) damaged: Option<Shard>,
     pub(super) trap: Option<Trap>,
+    /// No new requests from then on.
+    pub(super) quiet_us: u64,
+    /// The promise is held against what is left.
+    pub(super) end_us: u64,
+    pub(super) trace: Option<Vec<String>>,
 }
 
 impl World {
@@ -128,10 +147,14 @@ impl World {
             redis_away_us: 0,
             attempts: BTreeMap::new(),
             posted: Vec::new(),
+            probes: Vec::new(),
             history: History::default(),
             may_damage: seed % 8 == 3,
             damaged: None,
             trap: None,
+            quiet_us: HEALED_US + QUIET_AFTER_US,
+            end_us: END_US,
+            trace: None,
         };
         for index in 0..nodes {
             let after_us = world.chance.below(300_000);
@@ -139,6 +162,10 @@ impl World {
         }
         world.after(500_000, Event::Request);
         world.after(1_000_000, Event::Fault);
+        world.after(PROBE_US, Event::Probe);
+        if seed % 4 == 1 {
+            world.after(SLEEP_US, Event::Sleep);
+        }
         world
     }
 
@@ -149,10 +176,10 @@ impl World {
             .push(Reverse((self.now_us + delay_us, self.numbers)));
     }
 
-    fn run(&mut self) {
+    fn run(&mut self) -> Run {
         let mut is_healed = false;
         while let Some(Reverse((time_us, number))) = self.agenda.pop() {
-            if time_us > END_US || self.history.violation.is_some() {
+            if time_us > self.end_us || self.history.violation.is_some() {
                 break;
             }
             if time_us > HEALED_US && !is_healed {
@@ -166,6 +193,11 @@ impl World {
             }
         }
         self.finish();
+        Run {
+            events: self.events,
+            answers: self.answers,
+            violation: self.history.violation.take(),
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -190,8 +222,11 @@ impl World {
                 });
             }
             Event::Request => self.new_request(),
+            Event::Want(shard) => self.want(shard),
             Event::Retry(op) => self.retry(op),
-            Event::Look(id) => self.send_request(Ask::Find { id }, None, 0),
+            Event::Look(id) => {
+                self.send_request(Ask::Find { id }, None, 0);
+            }
             Event::Fault => {
                 if self.now_us < HEALED_US {
                     let fault = fault(self.slots.len(), self.may_damage, &mut self.chance);
@@ -200,6 +235,8 @@ impl World {
                     self.after(next, Event::Fault);
                 }
             }
+            Event::Sleep => self.sleep(),
+            Event::Probe => self.probe(),
             Event::Suspect(index, shard) => self.suspect(index, shard),
             Event::Panic(index, shard) => self.poke(index, |node| node.restart(shard)),
             Event::ClockRight(index) => self.set_clock(index, 0),
@@ -211,100 +248,6 @@ impl World {
         self.slots.iter().position(is_it)
     }
 
-    /// Lets a node act; what comes while it stands still comes afterwards.
-    pub(super) fn with_node(
-        &mut self,
-        generation: Generation,
-        again: Event,
-        act: impl FnOnce(&mut Node),
-    ) {
-        let Some(index) = self.index(generation) else {
-            return;
-        };
-        if self.slots[index].paused_us > self.now_us {
-            let rest = self.slots[index].paused_us - self.now_us;
-            let late = self.chance.below(3_000);
-            return self.after(rest + late, again);
-        }
-        if let Some(node) = &mut self.slots[index].node {
-            node.now_us = self.now_us;
-            act(node);
-            let out = std::mem::take(&mut node.out);
-            self.outs(index, out);
-        }
-    }
-
-    pub(super) fn outs(&mut self, index: usize, out: Vec<Out>) {
-        for out in out {
-            match out {
-                Out::Store(ticket, request) => {
-                    let caller = Caller {
-                        node: index,
-                        generation: self.slots[index].generation,
-                        ticket,
-                    };
-                    let weather = self.road(index, &request);
-                    let chance = &mut self.chance;
-                    let mut store = self.store.borrow_mut();
-                    let events = store.begin(caller, request, weather, chance);
-                    drop(store);
-                    for (delay_us, event) in events {
-                        self.after(delay_us, Event::Store(event));
-                    }
-                }
-                Out::Peer(to, message) => self.send(index, to, &message),
-                Out::Client(op, reply) => self.answer(op, &reply),
-                Out::Fact(fact) => self.fact(fact),
-            }
-        }
-    }
-
-    fn send(&mut self, from: usize, to: Generation, message: &Message) {
-        let cut = |slot: &Slot| slot.cut_off_us > self.now_us;
-        let is_cut = cut(&self.slots[from]) || self.index(to).is_some_and(|i| cut(&self.slots[i]));
-        // A connection repeats no call: a repeat is the caller's, and says so.
-        let is_call = matches!(message, Message::Forward(..));
-        let copies = 1 + u64::from(self.chance.happens(30) && !is_call);
-        for _ in 0..copies {
-            let is_lost = self.chance.happens(self.weather.lost / 4);
-            let is_late = self.chance.happens(self.weather.late / 4);
-            let most = if is_late { 800_000 } else { 3_000 };
-            let delay_us = self.chance.between(100, most);
-            if !is_lost && !is_cut {
-                self.after(delay_us, Event::Peer(to, message.clone()));
-            }
-        }
-    }
-
-    fn fact(&mut self, fact: Fact) {
-        let now_us = self.now_us;
-        match fact {
-            Fact::Damaged(shard) => {
-                if self.damaged != Some(shard) {
-                    self.history.fail(format!("{shard:?} is not damaged"));
-                }
-            }
-            Fact::Flushed(id, row) => self.history.flushed(id, row, now_us),
-            Fact::Released(shard, epoch, frames) => self.history.released(shard, epoch, frames),
-            Fact::WentBack(shard) => self.history.fail(format!("{shard:?}: the clock went back")),
-        }
-    }
-
-    fn store_event(&mut self, event: StoreEvent) {
-        let mut store = self.store.borrow_mut();
-        let answer = store.happen(event, self.now_us, &mut self.chance);
-        if let StoreEvent::Apply { .. } = event {
-            for (shard, row) in &store.claims {
-                self.history.claimed(*shard, row);
-            }
-        }
-        drop(store);
-        if let Some((caller, answer)) = answer {
-            let delay_us = self.chance.between(100, 1_000);
-            self.after(delay_us, Event::Answered(caller, answer));
-        }
-    }
-
     fn start(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         slot.starts += 1;
@@ -314,6 +257,7 @@ impl World {
         let node = Node::new(slot.generation, self.bug, store, slot.wall_offset_ms);
         slot.node = Some(node);
         let generation = slot.generation;
+        self.note(|| format!("{} starts", trace::node(generation)));
         self.after(1, Event::Tick(generation));
     }
 

@@ -84,7 +84,10 @@ impl Connector {
             .schema_agreement_interval(AGREEMENT_INTERVAL)
             .keepalive_interval(KEEPALIVE)
             .keepalive_timeout(KEEPALIVE)
-            .fetch_schema_metadata(false);
+            // What routing by token needs, and no more.
+            .fetch_schema_metadata(true)
+            .fetch_full_schema_metadata(false)
+            .keyspaces_to_fetch([&settings.address.keyspace]);
         if let Some((user, file)) = &settings.login {
             builder = builder.user(user, password(file)?);
         }

@@ -156,11 +156,14 @@ async fn append(
 /// Has the gate read, and tells which shards did not pass it.
 async fn released(node: &Arc<Node>, marks: Vec<(Shard, Arc<Seat>, u64)>) -> Vec<ShardId> {
     node.read_gate();
-    let mut lost = Vec::new();
+    let (mut lost, started) = (Vec::new(), Instant::now());
     for (shard, seat, mark) in marks {
         if seat.released(mark).await.is_err() {
             lost.push(ShardId(shard.0));
         }
+    }
+    if let Some(metrics) = node.cql.metrics() {
+        metrics.gate.observe(started.elapsed().as_secs_f64());
     }
     lost
 }

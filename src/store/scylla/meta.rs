@@ -53,7 +53,7 @@ pub async fn apply(
     options: &SchemaOptions,
 ) -> Result<bool, ScyllaError> {
     let failed = ScyllaError::of("cannot apply the schema");
-    let cql = Cql::connect(settings, Purpose::Schema).await?;
+    let cql = Cql::connect(settings, Purpose::Schema, None).await?;
     let version = scylla_version(&cql).await;
     let tablets_off = schema::needs_tablets_off(version.as_deref());
     cql.run(&schema::keyspace(settings, tablets_off))

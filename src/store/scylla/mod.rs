@@ -52,6 +52,7 @@ use cluster::ownership::claim::Claimant;
 
 use super::StoreError;
 use crate::config::scylla::ScyllaSettings;
+use crate::metrics::StoreMetrics;
 pub use archive::ScyllaArchive;
 use background::Background;
 pub use claims::ScyllaClaims;
@@ -74,17 +75,22 @@ pub struct ScyllaStores {
 
 impl ScyllaStores {
     /// Connects, compares the schema with the settings, and tries a compare-and-set. Nothing is
-    /// claimed yet. `me` is one start of one node, and never used again.
+    /// claimed yet. `me` is one start of one node, and never used again. Calls are counted in `metrics`,
+    /// if there are any.
     ///
     /// # Errors
     /// [`ScyllaError`], each one line that says what to do.
-    pub fn open(settings: &ScyllaSettings, me: Claimant) -> Result<ScyllaStores, StoreError> {
+    pub fn open(
+        settings: &ScyllaSettings,
+        me: Claimant,
+        metrics: Option<StoreMetrics>,
+    ) -> Result<ScyllaStores, StoreError> {
         let on = Arc::new(start()?);
         let settings = settings.clone();
         let (claims, journal, archive) = on.block_on({
             let on = on.clone();
             async move {
-                let cql = Arc::new(Cql::connect(&settings, Purpose::Serve).await?);
+                let cql = Arc::new(Cql::connect(&settings, Purpose::Serve, metrics).await?);
                 let meta = meta::check(&cql, &settings).await?;
                 let unfit = ScyllaError::of("cannot prepare a statement");
                 let node = Node::new(cql.clone(), me, meta.segment_frames).await;

@@ -22,6 +22,7 @@ use super::connect::{Connector, Purpose};
 use super::error::{CqlError, ScyllaError};
 use super::statement::{self, Kind, Levels};
 use crate::config::scylla::ScyllaSettings;
+use crate::metrics::StoreMetrics;
 
 /// How long nobody tries to make a session after one could not be made.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
@@ -35,14 +36,19 @@ pub struct Cql {
     /// When the last attempt to replace the session failed; held by the one who tries.
     replacing: Mutex<Option<Instant>>,
     is_away: AtomicBool,
+    metrics: Option<StoreMetrics>,
 }
 
 impl Cql {
-    /// Connects; the keyspace need not be there.
+    /// Connects; the keyspace need not be there. Calls are counted in `metrics`, if there are any.
     ///
     /// # Errors
     /// [`ScyllaError::Setting`] and [`ScyllaError::Call`].
-    pub async fn connect(settings: &ScyllaSettings, purpose: Purpose) -> Result<Cql, ScyllaError> {
+    pub async fn connect(
+        settings: &ScyllaSettings,
+        purpose: Purpose,
+        metrics: Option<StoreMetrics>,
+    ) -> Result<Cql, ScyllaError> {
         let connector = Connector::new(settings, purpose)?;
         let session = connector.connect().await;
         let session = session.map_err(ScyllaError::of("cannot connect"))?;
@@ -53,7 +59,13 @@ impl Cql {
             session: RwLock::new(Arc::new(session)),
             replacing: Mutex::new(None),
             is_away: AtomicBool::new(false),
+            metrics,
         })
+    }
+
+    /// Where calls are counted.
+    pub fn metrics(&self) -> Option<&StoreMetrics> {
+        self.metrics.as_ref()
     }
 
     /// The keyspace of all tables.
@@ -142,7 +154,7 @@ impl Cql {
     where
         F: Future<Output = Result<T, ExecutionError>>,
     {
-        let session = self.current();
+        let (session, started) = (self.current(), Instant::now());
         let mut answer = call(session.clone()).await;
         if matches!(
             answer,
@@ -152,6 +164,10 @@ impl Cql {
             answer = call(session).await;
         }
         let answer = answer.map_err(CqlError::from);
+        if let Some(metrics) = &self.metrics {
+            metrics.scylla.observe(started.elapsed().as_secs_f64());
+            metrics.scylla_errors.inc_by(u64::from(answer.is_err()));
+        }
         let is_away = matches!(answer, Err(CqlError::NotSent(_) | CqlError::Ambiguous(_)));
         self.is_away.store(is_away, Ordering::Relaxed);
         answer

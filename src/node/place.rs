@@ -1,0 +1,162 @@
+//! Places: compares what the claims say with what should be, and begins what follows.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use cluster::failure::place_without;
+use cluster::member::{Generation, Member, View};
+use cluster::placement::Table;
+use cluster::shard::Shard;
+use tokio::task::spawn_local;
+
+use super::control::Control;
+use super::hand_over::HandedOver;
+use super::holdings::Stage;
+use crate::domain::username::ShardId;
+
+/// Shards that are recovered at once.
+const ARRIVING_MAX: usize = 4;
+
+/// Shards that are handed over at once, and while draining.
+const LEAVING_MAX: usize = 2;
+const LEAVING_MAX_DRAINING: usize = 8;
+
+/// How long a shard whose claim or hand-over failed is left alone.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// The last placement with what it was made from.
+pub struct Placed {
+    members: Vec<Member>,
+    owners: Table,
+    pub(super) want: Table,
+}
+
+impl Placed {
+    /// Shards without an owner stay meant for whom they were meant: all nodes planned that from the same
+    /// knowledge, and hear of each other's claims one by one.
+    fn keep_orphans(&self, owners: &Table, want: &mut Table) {
+        for (shard, owner) in owners.iter() {
+            let planned = self.want.owner(shard);
+            if owner.is_none() && self.owners.owner(shard).is_none() && planned.is_some() {
+                want.set(shard, planned);
+            }
+        }
+    }
+}
+
+impl Control {
+    /// Claims and hands over what is to be moved now.
+    pub fn place(self: &Rc<Self>) {
+        self.judge();
+        if !self.has_read_claims.get() {
+            return;
+        }
+        let (view, suspects) = (self.view(), self.suspects.borrow().clone());
+        let owners = self.known.borrow().owners(&view, &suspects);
+        let want = self.want(&view, &suspects, &owners);
+        let is_cold = owners.iter().all(|(_, owner)| owner.is_none());
+        let me = self.generation();
+        let may_claim = self.clocks.borrow_mut().may_claim(self.now())
+            && (!is_cold || self.membership.borrow().is_stable());
+        let unowned = owners.iter().filter(|(_, owner)| owner.is_none()).count();
+        // What nobody has comes first: who has how much is not known before.
+        let may_hand_over = unowned == 0 || self.should_leave();
+        for shard in ShardId::all() {
+            let (owner, wanted) = (owners.owner(Shard(shard.0)), want.owner(Shard(shard.0)));
+            match self.holdings.stage(shard) {
+                // A claim in this node's name that it does not serve is claimed again by nobody else.
+                Stage::Away
+                    if may_claim
+                        && (owner == Some(me) || owner.is_none() && wanted == Some(me)) =>
+                {
+                    self.claim(shard);
+                }
+                Stage::Here if may_hand_over => {
+                    if let Some(target) = wanted.filter(|wanted| *wanted != me) {
+                        self.hand_over(shard, target);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.shared.metrics.cluster.unowned.set(unowned as i64);
+        if unowned > 0 {
+            self.read_claims.notify_one();
+        }
+    }
+
+    /// The owner that each shard should have; computed only when something has changed.
+    fn want(&self, view: &View, suspects: &[Generation], owners: &Table) -> Table {
+        let mut placed = self.placed.borrow_mut();
+        let living = |member: &&Member| !suspects.contains(&member.generation);
+        let members: Vec<_> = view.members().iter().filter(living).cloned().collect();
+        match &*placed {
+            Some(last) if last.members == members && last.owners == *owners => last.want.clone(),
+            _ => {
+                let mut want = place_without(view, suspects, owners);
+                if let Some(last) = placed.as_ref().filter(|last| last.members == members) {
+                    last.keep_orphans(owners, &mut want);
+                }
+                *placed = Some(Placed {
+                    members,
+                    owners: owners.clone(),
+                    want: want.clone(),
+                });
+                want
+            }
+        }
+    }
+
+    fn claim(self: &Rc<Self>, shard: ShardId) {
+        if self.is_paused(shard) || self.holdings.count(Stage::Arriving) >= ARRIVING_MAX {
+            return;
+        }
+        let (control, metrics) = (self.clone(), self.shared.metrics.clone());
+        // It begins now, so that the count above is right for the next shard.
+        let claiming = self.holdings.claim(shard);
+        spawn_local(async move {
+            match claiming.await {
+                Ok(()) => metrics.cluster.moves.claims.inc(),
+                Err(error) => {
+                    metrics.cluster.moves.claim_errors.inc();
+                    tracing::warn!(shard = shard.0, %error, "a claim failed; it is tried again");
+                    control.pause(shard);
+                    control.forget_claim(shard);
+                }
+            }
+            control.place();
+        });
+    }
+
+    fn hand_over(self: &Rc<Self>, shard: ShardId, target: Generation) {
+        let most = match self.should_leave() {
+            true => LEAVING_MAX_DRAINING,
+            false => LEAVING_MAX,
+        };
+        if self.is_paused(shard) || self.holdings.count(Stage::Leaving) >= most {
+            return;
+        }
+        let Some((target, client)) = self.peers.peer(target) else {
+            return;
+        };
+        let control = self.clone();
+        let moving = self.holdings.hand_over(shard, target.clone(), client);
+        spawn_local(async move {
+            match moving.await {
+                HandedOver::There(epoch) => control.hear_of(shard, epoch, &target),
+                HandedOver::Gone => control.forget_claim(shard),
+                HandedOver::Stayed => control.pause(shard),
+            }
+            control.place();
+        });
+    }
+
+    fn pause(&self, shard: ShardId) {
+        self.paused.borrow_mut()[shard.index()] = Some(Instant::now());
+    }
+
+    fn is_paused(&self, shard: ShardId) -> bool {
+        let since = self.paused.borrow()[shard.index()];
+        since.is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE)
+    }
+}
