@@ -85,7 +85,7 @@ pub struct ShardHost<J: Journal> {
     random: StdRng,
     timer: Option<(SpawnHandle, UnixMs)>,
     /// Endings that wait for the commit of a batch before they may be archived.
-    flushes: VecDeque<(u64, FlushBatch)>,
+    pub(super) flushes: VecDeque<(u64, FlushBatch)>,
     upkeep_part: usize,
 }
 
@@ -178,14 +178,15 @@ impl<J: Journal> ShardHost<J> {
             stage.group.ask(shard.id);
         }
         drop(stage);
-        let last_batch = shard.last_batch;
+        let (id, last_batch) = (shard.id, shard.last_batch);
         if has_staged || is_asked {
             self.seat.staging.ring();
         }
         // What expired in the millisecond of an earlier event is told by that event.
         if tally != Tally::default() {
             if last_batch > self.pending.committed() {
-                self.pending.count(last_batch, tally);
+                let of = (self.seat.gate == Gate::Fence).then_some(id);
+                self.pending.count(last_batch, of, tally);
             } else {
                 self.publish(tally);
             }
@@ -204,8 +205,11 @@ impl<J: Journal> ShardHost<J> {
 
     fn post(&mut self, place: usize, post: Post) -> (u64, Result<Accepted, Refusal>) {
         let is_full = !self.seat.journal.has_room() || self.seat.archiver.is_failing();
-        let is_full = is_full.then_some(Refusal::DiskFull);
-        self.answer_with(place, |shard, turn| match is_full.or(overload(turn)) {
+        let full = is_full.then_some(match self.seat.gate {
+            Gate::Fence => Refusal::StoreAway,
+            Gate::Open | Gate::Commit => Refusal::DiskFull,
+        });
+        self.answer_with(place, |shard, turn| match full.or(overload(turn)) {
             Some(refusal) if !shard.knows(post.key, turn) => Err(refusal),
             _ => shard.post(post, turn),
         })
@@ -382,16 +386,18 @@ impl<J: Journal> Handler<Archived> for ShardHost<J> {
     type Result = ();
 
     fn handle(&mut self, Archived(parts): Archived, _: &mut Context<Self>) {
-        for (id, stay, count, through) in parts {
+        for (id, stay) in parts {
             let Some(place) = self.place_of(id).filter(|p| self.shards[*p].stay == stay) else {
                 continue;
             };
             self.shards[place].is_flushing = false;
             if !self.shards[place].is_frozen {
-                let archived =
-                    |shard: &mut Shard, turn: &mut Turn<'_>| shard.archived(count, through, turn);
-                self.run(place, false, archived);
+                self.run(place, false, Shard::archived);
             }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

@@ -90,8 +90,10 @@ impl<J: Journal> ShardHost<J> {
             // Nobody listens any more when the process ends.
             let _ = losses.send(shard);
         }
-        self.pending.forget(shard);
+        let forgotten = self.pending.forget(shard);
         self.release(shard);
+        // That took what is unread in memory from the total, where this was not counted yet.
+        self.seat.metrics.unread.add(forgotten.unread);
     }
 
     fn freeze(&mut self, shard: ShardId, settled: oneshot::Sender<()>) {
@@ -125,6 +127,11 @@ impl<J: Journal> ShardHost<J> {
             let unread = gone.shard.retire(&self.seat.usage);
             self.seat.metrics.unread.sub(unread as i64);
         }
+        // What waited for its commit may have none, and is for the next owner to archive.
+        for (_, flush) in &mut self.flushes {
+            flush.parts.retain(|(shard, ..)| *shard != id);
+        }
+        self.flushes.retain(|(_, flush)| !flush.parts.is_empty());
         for command in self.held.release(id) {
             command.refuse(Refusal::NotHere);
         }
