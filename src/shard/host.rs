@@ -15,6 +15,7 @@ use super::command::Command;
 use super::commit::{Committed, STAGE_BYTES_MAX, Staging};
 use super::flush::{Archived, Archiver, FlushBatch};
 use super::held::Held;
+use super::hosted::{Hosted, NOWHERE};
 use super::moves::{Elsewhere, Losses};
 use super::pending::{Pending, Reply};
 use super::turn::{Tally, Turn};
@@ -88,21 +89,6 @@ pub struct ShardHost<J: Journal> {
     pub(super) flushes: VecDeque<(u64, FlushBatch)>,
     upkeep_part: usize,
 }
-
-/// A shard with what its host knows of it.
-#[derive(Debug)]
-pub(super) struct Hosted {
-    pub(super) shard: Shard,
-    /// Tells this stay of the shard from an earlier one on this host.
-    pub(super) stay: u64,
-    /// Whether endings of it are on their way to the archive.
-    pub(super) is_flushing: bool,
-    /// Whether it may decide nothing any more, as it is being handed over.
-    pub(super) is_frozen: bool,
-}
-
-/// In `places`: the shard is not here.
-pub(super) const NOWHERE: u16 = u16::MAX;
 
 impl<J: Journal> ShardHost<J> {
     /// A host of `shards` on `seat`.

@@ -7,10 +7,10 @@ use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
 use super::call::Refusal;
-use super::host::{Hosted, NOWHERE, ShardHost};
+use super::host::ShardHost;
+use super::hosted::{Hosted, NOWHERE};
 use super::pending::Reply;
 use super::value::Shard;
-use crate::domain::time::UnixMs;
 use crate::domain::username::ShardId;
 use crate::store::journal::Journal;
 
@@ -41,16 +41,6 @@ pub(super) enum Elsewhere {
     Moving,
     /// It is another's, or nobody's.
     Gone,
-}
-
-impl Hosted {
-    /// When it has something to expire; never while it may decide nothing.
-    pub(super) fn next_due(&self) -> Option<UnixMs> {
-        if self.is_frozen {
-            return None;
-        }
-        self.shard.next_due()
-    }
 }
 
 impl<J: Journal> ShardHost<J> {
