@@ -235,7 +235,6 @@ fn the_open_flag_is_a_word_of_its_own_and_may_be_taken_back() {
 #[test]
 fn what_a_cluster_cannot_carry_stops_the_start_with_one_line() {
     let directory = directory();
-    let run = Run::within(directory.path());
     let cluster = [
         "serve",
         "--redis=redis://127.0.0.1:1",
@@ -251,7 +250,7 @@ fn what_a_cluster_cannot_carry_stops_the_start_with_one_line() {
         let flag = format!("--{setting}={value}");
         let mut arguments = cluster.to_vec();
         arguments.extend([flag.as_str(), "--body-bytes-max=16MiB"]);
-        let line = run.of(&arguments).failure(2);
+        let line = Run::within(directory.path()).of(&arguments).failure(2);
         assert!(line.contains(setting), "{flag}: {line}");
     }
 }

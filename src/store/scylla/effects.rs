@@ -102,7 +102,7 @@ impl Seat {
                 Input::FenceWritten(whose, written)
             }
             Effect::WriteFrame { frame, .. } => {
-                let written = frames.write(cql, shard, &frame).await;
+                let written = node.writer.write(shard, frame).await;
                 Input::FrameWritten(node.answer("cannot write a frame", written).await)
             }
             Effect::DeleteSegment { epoch, segment } => {

@@ -57,11 +57,28 @@ impl FrameTable {
     /// # Errors
     /// [`CqlError`]: repeat it with the same bytes.
     pub async fn write(&self, cql: &Cql, shard: Shard, frame: &Frame) -> Result<(), CqlError> {
-        let Base { epoch, seq } = frame.place();
-        let segment = seq / self.segment_frames;
-        let (shard, epoch) = (i32::from(shard.0), epoch.0 as i64);
-        let values = (shard, epoch, segment as i64, seq as i64, frame.bytes());
+        let values = self.values(shard, frame);
         cql.execute(&self.write, values).await.map(drop)
+    }
+
+    /// Writes several frames with one call; each is durable at a majority when it returns. After an
+    /// error any of them may be.
+    ///
+    /// # Errors
+    /// [`CqlError`]: repeat each with the same bytes.
+    pub async fn write_all(&self, cql: &Cql, frames: &[(Shard, &Frame)]) -> Result<(), CqlError> {
+        let values = frames
+            .iter()
+            .map(|(shard, frame)| self.values(*shard, frame));
+        let values: Vec<_> = values.collect();
+        cql.batch(&self.write, &values).await
+    }
+
+    fn values<'a>(&self, shard: Shard, frame: &'a Frame) -> (i32, i64, i64, i64, &'a [u8]) {
+        let Base { epoch, seq } = frame.place();
+        let segment = (seq / self.segment_frames) as i64;
+        let (shard, epoch) = (i32::from(shard.0), epoch.0 as i64);
+        (shard, epoch, segment, seq as i64, frame.bytes())
     }
 
     /// The frames of a segment from the number `from` on, in order.

@@ -28,6 +28,8 @@ pub mod frame;
 
 pub mod frame_table;
 
+mod frame_writer;
+
 mod background;
 
 mod node;

@@ -19,6 +19,7 @@ use super::claim_table::ClaimTable;
 use super::error::{CqlError, ScyllaError};
 use super::fence_table::FenceTable;
 use super::frame_table::FrameTable;
+use super::frame_writer::FrameWriter;
 use super::seat::Seat;
 use super::session::Cql;
 use crate::domain::username::SHARDS;
@@ -38,7 +39,8 @@ pub(super) struct Node {
     pub(super) cql: Arc<Cql>,
     pub(super) claims: ClaimTable,
     pub(super) fences: FenceTable,
-    pub(super) frames: FrameTable,
+    pub(super) frames: Arc<FrameTable>,
+    pub(super) writer: Arc<FrameWriter>,
     pub(super) on: Handle,
     seats: RwLock<BTreeMap<Shard, Arc<Seat>>>,
     gate: Mutex<GateKeeper>,
@@ -66,11 +68,13 @@ impl Node {
         me: Claimant,
         segment_frames: u64,
     ) -> Result<Node, CqlError> {
+        let frames = Arc::new(FrameTable::prepare(&cql, segment_frames).await?);
         Ok(Node {
             me,
             claims: ClaimTable::prepare(&cql).await?,
             fences: FenceTable::prepare(&cql).await?,
-            frames: FrameTable::prepare(&cql, segment_frames).await?,
+            writer: Arc::new(FrameWriter::new(cql.clone(), frames.clone())),
+            frames,
             cql,
             on: Handle::current(),
             seats: RwLock::default(),

@@ -111,7 +111,7 @@ impl Cql {
         .await
     }
 
-    /// Executes one statement for each of `values`, which all go to one partition, at once.
+    /// Executes one statement for each of `values` at once; each is done or not by itself.
     ///
     /// # Errors
     /// [`CqlError`].
