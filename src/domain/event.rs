@@ -32,6 +32,9 @@ pub enum Event<'a> {
         /// A time at or before the event's own.
         through: UnixMs,
     },
+    /// An unread message was recorded again, so that the journal can let go of where it was.
+    #[serde(borrow)]
+    Kept(Kept<'a>),
 }
 
 /// A message was accepted; with a deadline at or before the event's time it was never in a mailbox.
@@ -50,6 +53,21 @@ pub struct Posted<'a> {
     /// The idempotency key it came with.
     #[serde(with = "stored")]
     pub key: Option<KeyClaim>,
+}
+
+/// A message that is unread at the event's time, as it was posted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept<'a> {
+    /// Who it is for.
+    pub username: &'a str,
+    /// Its id.
+    pub id: MessageId,
+    /// Its deadline.
+    pub expires_at: UnixMs,
+    /// Its text.
+    pub text: &'a str,
+    /// Its attributes, usually none.
+    pub attributes: Attributes,
 }
 
 /// A read was decided: every message of the mailbox in `range` that is not expired is delivered.
@@ -84,6 +102,15 @@ impl Event<'_> {
         buffer.reserve(FIXED_BYTES);
         let taken = postcard::to_extend(self, std::mem::take(buffer));
         *buffer = taken.expect("a vector takes every byte and the format takes every event");
+    }
+
+    /// Bytes of the text and attributes that it carries.
+    pub fn content_bytes(&self) -> usize {
+        match self {
+            Event::Posted(posted) => posted.text.len() + posted.attributes.bytes(),
+            Event::Kept(kept) => kept.text.len() + kept.attributes.bytes(),
+            Event::Taken(_) | Event::Advanced | Event::Archived { .. } => 0,
+        }
     }
 }
 
@@ -148,7 +175,7 @@ mod tests {
                 id: id(1),
                 expires_at: UnixMs(1_700_000_060_000),
                 text: "hi\0 there",
-                attributes,
+                attributes: attributes.clone(),
                 key: Some(key),
             }),
             Event::Taken(Taken {
@@ -168,6 +195,13 @@ mod tests {
             }),
             Event::Advanced,
             Event::Archived { through: UnixMs(5) },
+            Event::Kept(Kept {
+                username: "alice",
+                id: id(1),
+                expires_at: UnixMs(1_700_000_060_000),
+                text: "hi\0 there",
+                attributes,
+            }),
         ]
     }
 
@@ -196,6 +230,15 @@ mod tests {
                 Event::decode(&bytes).is_err(),
                 "{event:?} with a byte behind it"
             );
+        }
+    }
+
+    #[test]
+    fn each_event_has_the_tag_that_the_format_names() {
+        for (event, tag) in events().iter().zip([0, 1, 1, 1, 2, 3, 4]) {
+            let mut bytes = Vec::new();
+            event.encode(&mut bytes);
+            assert_eq!(bytes[0], tag, "{event:?}");
         }
     }
 

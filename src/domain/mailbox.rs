@@ -83,11 +83,12 @@ impl Mailbox {
         MailboxFull::check(self.unread.len(), self.bytes, bytes, limits)
     }
 
-    /// Adds a message, the youngest so far.
+    /// Adds a message in the order of ids. What is posted is the youngest; what a recovery finds recorded
+    /// again may be older than what is there.
     pub fn accept(&mut self, message: Unread) {
         self.bytes += message.content.bytes();
         self.next_deadline = self.next_deadline.min(message.expires_at);
-        self.unread.push(message);
+        self.unread.insert(message);
     }
 
     /// Decides what a read of at most `limit` messages delivers: the oldest ones. The caller has

@@ -25,13 +25,21 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Adds the youngest message.
-    pub fn push(&mut self, message: Unread) {
+    /// Adds a message at its place in the order of ids, mostly the last.
+    pub fn insert(&mut self, message: Unread) {
         *self = match std::mem::take(self) {
             Queue::Many(messages) if messages.capacity() == 0 => Queue::One(message),
-            Queue::One(first) => Queue::Many(VecDeque::from([first, message])),
+            Queue::One(other) if message.id < other.id => {
+                Queue::Many(VecDeque::from([message, other]))
+            }
+            Queue::One(other) => Queue::Many(VecDeque::from([other, message])),
             Queue::Many(mut messages) => {
-                messages.push_back(message);
+                if messages.back().is_none_or(|last| last.id < message.id) {
+                    messages.push_back(message);
+                } else {
+                    let place = messages.partition_point(|other| other.id < message.id);
+                    messages.insert(place, message);
+                }
                 Queue::Many(messages)
             }
         };

@@ -15,6 +15,7 @@ use super::command::Command;
 use super::commit::{Committed, STAGE_BYTES_MAX, Staging};
 use super::flush::{Archived, Archiver, FlushBatch};
 use super::held::Held;
+use super::host_upkeep::UPKEEP_INTERVAL;
 use super::hosted::{Hosted, NOWHERE};
 use super::moves::{Elsewhere, Losses};
 use super::pending::{Pending, Reply};
@@ -32,10 +33,6 @@ const COMMANDS_MAX: usize = 8_192;
 
 /// Messages that one timer turn expires before it lets commands through.
 const EXPIRED_PER_TURN_MAX: u64 = 256;
-
-/// How often one part of the shards is looked after; all are once a second.
-const UPKEEP_INTERVAL: Duration = Duration::from_millis(125);
-const UPKEEP_PARTS: usize = 8;
 
 /// What a host works with.
 #[derive(Debug)]
@@ -87,7 +84,7 @@ pub struct ShardHost<J: Journal> {
     timer: Option<(SpawnHandle, UnixMs)>,
     /// Endings that wait for the commit of a batch before they may be archived.
     pub(super) flushes: VecDeque<(u64, FlushBatch)>,
-    upkeep_part: usize,
+    pub(super) upkeep_part: usize,
 }
 
 impl<J: Journal> ShardHost<J> {
@@ -135,7 +132,7 @@ impl<J: Journal> ShardHost<J> {
     }
 
     /// Runs one call of the shard at `place`, stages what it decided, and tells in which batch.
-    fn run<R>(
+    pub(super) fn run<R>(
         &mut self,
         place: usize,
         is_asked: bool,
@@ -237,71 +234,11 @@ impl<J: Journal> ShardHost<J> {
         let due = self.shards.iter().filter_map(Hosted::next_due).min();
         self.arm(due, ctx);
     }
-
-    /// Looks after one part of the shards: forgets old keys, lets the journal go, and starts moving
-    /// endings to the archive.
-    fn look_after(&mut self, ctx: &mut Context<Self>) {
-        self.pending.give_up(self.seat.request_timeout);
-        self.held.give_up(self.seat.request_timeout);
-        let part = self.upkeep_part;
-        self.upkeep_part = (part + 1) % UPKEEP_PARTS;
-        let now = self.seat.clock.now();
-        let (mut flush, mut last_batch, mut bases) = (Vec::new(), 0, Vec::new());
-        for place in (part..self.shards.len()).step_by(UPKEEP_PARTS) {
-            let hosted = &mut self.shards[place];
-            if hosted.is_frozen {
-                continue;
-            }
-            let shard = &mut hosted.shard;
-            shard.forget_keys(now, &self.seat.usage);
-            let end = || self.seat.journal.position(shard.id);
-            bases.push((shard.id, shard.base().unwrap_or_else(end)));
-            if !hosted.is_flushing
-                && let Some(endings) = shard.flush(now)
-            {
-                hosted.is_flushing = true;
-                last_batch = last_batch.max(shard.last_batch);
-                flush.push((shard.id, hosted.stay, endings));
-            }
-        }
-        if !flush.is_empty() {
-            let reply = ctx.address().recipient();
-            self.flushes.push_back((
-                last_batch,
-                FlushBatch {
-                    parts: flush,
-                    reply,
-                },
-            ));
-        }
-        self.offer_flushes();
-        let journal = self.seat.journal.clone();
-        let trim = async move {
-            for (shard, base) in bases {
-                if let Err(error) = journal.trim(shard, base).await {
-                    tracing::warn!(%error, "cannot let go of old journal segments; it is tried again in a second");
-                }
-            }
-        };
-        ctx.spawn(trim.into_actor(self));
-    }
-
-    /// Hands over the endings whose events are durable.
-    fn offer_flushes(&mut self) {
-        let committed = self.pending.committed();
-        while let Some((batch, flush)) = self.flushes.pop_front_if(|(batch, _)| *batch <= committed)
-        {
-            if let Err(flush) = self.seat.archiver.offer(flush) {
-                self.flushes.push_front((batch, flush));
-                return;
-            }
-        }
-    }
 }
 
 /// Why nothing more should be decided: so much waits to be committed. A repeat of what was done
 /// before is answered all the same, for a refusal says that nothing was done.
-fn overload(turn: &Turn<'_>) -> Option<Refusal> {
+pub(super) fn overload(turn: &Turn<'_>) -> Option<Refusal> {
     (turn.group.bytes().len() > STAGE_BYTES_MAX).then_some(Refusal::Overloaded)
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::super::call::{Asker, Found};
 use super::super::commit::{Committer, Pause};
+use super::super::host_upkeep::UPKEEP_PARTS;
 use super::super::moves::Move;
 use super::super::spread::Spread;
 use super::*;

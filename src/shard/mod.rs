@@ -12,11 +12,15 @@ pub mod value;
 
 pub mod upkeep;
 
+pub mod renewal;
+
 pub mod replay;
 
 pub mod turn;
 
 pub mod host;
+
+mod host_upkeep;
 
 mod hosted;
 

@@ -2,10 +2,11 @@
 
 use super::index::Place;
 use super::keys::Done;
+use super::pins::Recorded;
 use super::usage::Usage;
 use super::value::Shard;
 use super::wheel::Wheel;
-use crate::domain::event::{Event, Posted, Taken};
+use crate::domain::event::{Event, Kept, Posted, Taken};
 use crate::domain::message::{Content, Ended, Unread};
 use crate::domain::time::UnixMs;
 use crate::domain::username::Username;
@@ -22,11 +23,13 @@ impl Shard {
             self.wheel = Wheel::new(at);
         }
         self.at = self.at.max(at);
+        self.pins.count(event.content_bytes());
         match event {
             Event::Posted(posted) => self.replay_posted(position, at, posted),
             Event::Taken(taken) => self.replay_taken(position, at, taken),
             Event::Advanced => {}
             Event::Archived { through } => self.replay_archived(through),
+            Event::Kept(kept) => self.replay_kept(Recorded { position, at }, kept),
         }
     }
 
@@ -56,7 +59,6 @@ impl Shard {
         } = posted;
         let username = Username::from_stored(username);
         self.ids.advance_past(id.stamp());
-        self.pins.pin(position, id);
         if let Some(key) = key {
             self.keys.remember(key, at, Done::Posted(id), position);
         }
@@ -65,6 +67,39 @@ impl Shard {
             expires_at,
             content: Content::new(text, attributes),
         };
+        let recorded = Recorded { position, at };
+        self.pins.pin(id, message.content.bytes(), recorded);
+        self.settle_in(username, message, at);
+    }
+
+    /// Where it was before may be here too, or be gone from the journal, whatever came between.
+    fn replay_kept(&mut self, recorded: Recorded, kept: Kept<'_>) {
+        let Kept {
+            username,
+            id,
+            expires_at,
+            text,
+            attributes,
+        } = kept;
+        let username = Username::from_stored(username);
+        let content = Content::new(text, attributes);
+        let mailbox = self.mailboxes.find(&username, username.hash());
+        if mailbox.is_some_and(|handle| self.mailboxes.get(handle).find(id).is_some()) {
+            self.pins.release(id, content.bytes());
+            self.pins.keep(id, content.bytes(), recorded);
+            return;
+        }
+        self.pins.keep(id, content.bytes(), recorded);
+        let message = Unread {
+            id,
+            expires_at,
+            content,
+        };
+        self.settle_in(username, message, recorded.at);
+    }
+
+    /// Puts a message into its mailbox, or among the endings when it is due at `at`.
+    fn settle_in(&mut self, username: Username, message: Unread, at: UnixMs) {
         if message.is_expired(at) {
             self.end(Ended::expired(message, &username));
             return;
@@ -99,7 +134,7 @@ impl Shard {
             let stays = ended.ended_at > through;
             if !stays {
                 index.remove(ended.id);
-                pins.release(ended.id);
+                pins.release(ended.id, ended.content.bytes());
             }
             stays
         });

@@ -79,7 +79,7 @@ impl Shard {
         let mut bytes = 0;
         for ended in archived.iter() {
             self.index.remove(ended.id);
-            self.pins.release(ended.id);
+            self.pins.release(ended.id, ended.content.bytes());
             bytes += message_bytes(&ended.content);
         }
         turn.usage.free_bytes(bytes);

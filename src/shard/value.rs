@@ -9,7 +9,8 @@ use super::endings::Endings;
 use super::index::{Index, Place};
 use super::keys::{Done, KEY_OVERHEAD_BYTES, Keys};
 use super::mailboxes::{MAILBOX_OVERHEAD_BYTES, Mailboxes};
-use super::pins::Pins;
+use super::pins::{Pins, Recorded};
+use super::renewal::Renewal;
 use super::spread::Spread;
 use super::turn::Turn;
 use super::usage::MESSAGE_OVERHEAD_BYTES;
@@ -38,6 +39,7 @@ pub struct Shard {
     pub(super) endings: Endings,
     pub(super) keys: Keys,
     pub(super) pins: Pins,
+    pub(super) renewal: Renewal,
 }
 
 impl Shard {
@@ -54,6 +56,7 @@ impl Shard {
             endings: Endings::default(),
             keys: Keys::default(),
             pins: Pins::default(),
+            renewal: Renewal::default(),
         }
     }
 
@@ -98,7 +101,8 @@ impl Shard {
         self.remember(key, Done::Posted(id), turn);
         turn.tally.posted += 1;
         turn.usage.take_bytes(message_bytes(&content));
-        self.pins.pin(turn.position, id);
+        let recorded = self.recorded(turn);
+        self.pins.pin(id, content.bytes(), recorded);
         let message = Unread {
             id,
             expires_at,
@@ -227,7 +231,16 @@ impl Shard {
     pub(super) fn record(&mut self, turn: &mut Turn<'_>, event: &Event<'_>) {
         self.at = self.now(turn);
         turn.group.push(self.id, self.at, event);
+        self.pins.count(event.content_bytes());
         self.last_batch = turn.batch;
+    }
+
+    /// Where and when the event of this turn was recorded.
+    pub(super) fn recorded(&self, turn: &Turn<'_>) -> Recorded {
+        Recorded {
+            position: turn.position,
+            at: self.at,
+        }
     }
 
     /// What was done under this key before, if the request is the same.

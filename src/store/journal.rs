@@ -37,6 +37,11 @@ pub trait Journal: Send + Sync + 'static {
     /// found again must not let the journal go beyond this.
     fn position(&self, shard: ShardId) -> Position;
 
+    /// Bytes from one place to the next, if the places are the same for all shards.
+    fn place_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether there is room for posts. Without, reads and trims still go through.
     fn has_room(&self) -> bool;
 

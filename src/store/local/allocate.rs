@@ -36,7 +36,7 @@ pub(super) struct Allocator {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     journal: u64,
-    segment_bytes: u64,
+    pub(super) segment_bytes: u64,
     spare_segments: usize,
     /// Held while a file is made, recycled or renamed: the number that the next file gets.
     next_number: Mutex<u64>,

@@ -257,6 +257,10 @@ impl Journal for LocalJournal {
         Position(self.upkeep.active())
     }
 
+    fn place_bytes(&self) -> Option<u64> {
+        Some(self.upkeep.allocator.segment_bytes)
+    }
+
     fn has_room(&self) -> bool {
         self.upkeep.allocator.has_room()
     }

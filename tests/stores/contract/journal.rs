@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mayfly::domain::event::Event;
+use mayfly::domain::event::{Event, Kept};
 use mayfly::domain::id::IdStamp;
+use mayfly::domain::message::Attributes;
 use mayfly::domain::time::UnixMs;
 use mayfly::domain::username::ShardId;
 use mayfly::store::StoreError;
@@ -205,7 +206,19 @@ pub fn a_replay_passes_on_what_the_visitor_refuses<F: Factory>() {
 pub fn every_kind_of_event_is_replayed_as_it_was<F: Factory>() {
     let mut factory = F::default();
     let stores = factory.open();
-    let events = [Event::Advanced, Event::Archived { through: START }];
+    let name = username(1);
+    let kept = Kept {
+        username: name.as_str(),
+        id: id(&name, 1, 0),
+        expires_at: START.plus_ms(60_000),
+        text: "text",
+        attributes: Attributes::default(),
+    };
+    let events = [
+        Event::Advanced,
+        Event::Archived { through: START },
+        Event::Kept(kept),
+    ];
     let mut group = Group::default();
     for event in &events {
         group.push(ShardId(255), START, event);
@@ -220,7 +233,7 @@ pub fn every_kind_of_event_is_replayed_as_it_was<F: Factory>() {
         Ok(())
     }))
     .unwrap();
-    assert_eq!(found, 2);
+    assert_eq!(found, 3);
 }
 
 pub fn each_claim_is_under_a_greater_epoch_also_after_a_crash<F: Factory>() {
@@ -246,20 +259,20 @@ fn grew(before: &[Epoch], after: &[Epoch]) -> bool {
 }
 
 /// Where the next records of each shard go.
-fn ends(journal: &impl Journal) -> Vec<(ShardId, Position)> {
+pub fn ends(journal: &impl Journal) -> Vec<(ShardId, Position)> {
     ShardId::all()
         .map(|shard| (shard, journal.position(shard)))
         .collect()
 }
 
-fn trim_all(journal: &impl Journal, bases: &[(ShardId, Position)]) {
+pub fn trim_all(journal: &impl Journal, bases: &[(ShardId, Position)]) {
     for (shard, base) in bases {
         now(journal.trim(*shard, *base)).unwrap();
     }
 }
 
 /// Waits until `text` is let go: a trim may do its work later.
-fn until_gone(journal: &impl Journal, text: &str) {
+pub fn until_gone(journal: &impl Journal, text: &str) {
     let shards: Vec<_> = ShardId::all().collect();
     until("the old records are gone", || {
         let mut found = false;

@@ -5,6 +5,8 @@ pub mod journal;
 
 pub mod archive;
 
+pub mod renewal;
+
 use mayfly::store::archive::Archive;
 use mayfly::store::claims::Claims;
 use mayfly::store::journal::Journal;
@@ -59,6 +61,7 @@ macro_rules! contract {
             journal::a_replay_passes_on_what_the_visitor_refuses
             journal::every_kind_of_event_is_replayed_as_it_was
             journal::each_claim_is_under_a_greater_epoch_also_after_a_crash
+            renewal::a_long_lived_message_among_many_others_lets_the_journal_go
             archive::an_archived_message_is_found_by_its_id_as_it_was
             archive::a_message_that_ended_before_its_id_says_it_began_is_found
             archive::a_batch_repeated_wholly_or_in_part_changes_nothing
