@@ -84,10 +84,12 @@ impl fmt::Display for BaseUrl {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No connection came about.
-    #[error("cannot reach {url}: {reason}; start it by mayfly serve, or name another by --url")]
+    #[error("cannot reach {url}: {reason}; start it by mayfly serve, or name another by {flag}")]
     Unreached {
         /// The service.
         url: BaseUrl,
+        /// The flag that names it.
+        flag: &'static str,
         /// What the system says.
         reason: String,
     },
@@ -132,6 +134,7 @@ pub struct Answer {
 /// Calls one service, with one key.
 pub struct Client {
     url: BaseUrl,
+    flag: &'static str,
     authorization: Option<HeaderValue>,
 }
 
@@ -143,14 +146,16 @@ impl Client {
     pub fn from_environment(url: &BaseUrl) -> Result<Client, ClientError> {
         Ok(Client {
             url: url.clone(),
+            flag: "--url",
             authorization: authorization()?,
         })
     }
 
-    /// A client that sends no key.
+    /// A client that sends no key: of an admin port, which asks for none.
     pub fn without_key(url: &BaseUrl) -> Client {
         Client {
             url: url.clone(),
+            flag: "--admin-url",
             authorization: None,
         }
     }
@@ -184,18 +189,31 @@ impl Client {
         body: Option<Vec<u8>>,
     ) -> Result<serde_json::Value, ClientError> {
         let answer = self.call(method, path, body).await?;
-        let unexpected = |reason| ClientError::Unexpected {
-            url: self.url.clone(),
-            reason,
-        };
+        self.value(&answer)
+    }
+
+    /// The JSON of an answer of success.
+    ///
+    /// # Errors
+    /// As [`Client::success`], or the answer is not JSON.
+    pub fn value(&self, answer: &Answer) -> Result<serde_json::Value, ClientError> {
+        self.success(answer)?;
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| self.unexpected(String::from("something other than JSON")))
+    }
+
+    /// Whether it is an answer of success.
+    ///
+    /// # Errors
+    /// The problem that it is instead.
+    pub fn success(&self, answer: &Answer) -> Result<(), ClientError> {
         if answer.status.is_success() {
-            return serde_json::from_slice(&answer.body)
-                .map_err(|_| unexpected(String::from("something other than JSON")));
+            return Ok(());
         }
-        match serde_json::from_slice::<Problem>(&answer.body) {
-            Ok(Problem { title, detail }) => Err(ClientError::Problem { title, detail }),
-            Err(_) => Err(unexpected(answer.status.to_string())),
-        }
+        Err(match serde_json::from_slice::<Problem>(&answer.body) {
+            Ok(Problem { title, detail }) => ClientError::Problem { title, detail },
+            Err(_) => self.unexpected(answer.status.to_string()),
+        })
     }
 
     async fn connect(&self) -> Result<TcpStream, ClientError> {
@@ -207,6 +225,7 @@ impl Client {
         };
         Err(ClientError::Unreached {
             url: self.url.clone(),
+            flag: self.flag,
             reason,
         })
     }
@@ -255,6 +274,13 @@ impl Client {
                 Ok(()) => answer.await,
                 Err(error) => Err(error.to_string()),
             },
+        }
+    }
+
+    fn unexpected(&self, reason: String) -> ClientError {
+        ClientError::Unexpected {
+            url: self.url.clone(),
+            reason,
         }
     }
 

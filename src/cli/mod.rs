@@ -3,7 +3,9 @@
 //! `serve` is given the server as a function, so that nothing here knows how one is built.
 
 pub mod bench;
+mod child;
 pub mod client;
+mod cluster;
 mod config_check;
 mod failure;
 mod get;
@@ -12,6 +14,7 @@ mod noop;
 mod parse;
 mod read;
 mod schema;
+mod scratch;
 mod send;
 mod serve;
 mod terminal;
@@ -54,6 +57,8 @@ pub enum Command {
     Healthcheck(healthcheck::Healthcheck),
     /// Look at the settings
     Config(config_check::Config),
+    /// Look at a cluster, plan its changes, drain a node, or try one on this machine
+    Cluster(cluster::Cluster),
     /// Prepare ScyllaDB
     Schema(schema::Schema),
     /// Check a recorded history: was a message lost, delivered twice, changed or made up
@@ -112,6 +117,7 @@ fn dispatch(
         Command::Bench(command) => block_on(command.run()),
         Command::Healthcheck(command) => block_on(command.run()),
         Command::Config(command) => command.run(sources),
+        Command::Cluster(command) => block_on(command.run()),
         Command::Schema(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Noop(command) => command.run(),

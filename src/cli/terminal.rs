@@ -1,5 +1,5 @@
-//! The only place that writes to the terminal: lines, tables, progress, and what makes foreign text
-//! harmless.
+//! The only place that writes to the terminal: lines, tables, boards, progress, and what makes
+//! foreign text harmless.
 //!
 //! The log of the server is not written here (`telemetry`).
 
@@ -31,6 +31,26 @@ pub fn json(value: &serde_json::Value) -> io::Result<()> {
 /// What the system says, such as a closed pipe.
 pub fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     line(&format_table(head, rows))
+}
+
+/// The same table as text, without a newline at its end.
+pub fn format_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let head = head.map(String::from);
+    let mut widths = [0; N];
+    for row in std::iter::once(&head).chain(rows) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let lines = std::iter::once(&head).chain(rows).map(|row| {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        let joined = cells.collect::<Vec<_>>().join("  ");
+        String::from(joined.trim_end())
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a line to standard error: what went wrong, or a remark that is no result.
@@ -88,6 +108,59 @@ impl Drop for Progress {
     }
 }
 
+/// A block of lines on standard output that tells how something stands: drawn anew in its place on a
+/// terminal, else once more below.
+pub struct Board {
+    redraws: bool,
+    lines_drawn: usize,
+}
+
+impl Board {
+    /// Asks whether standard output is a terminal.
+    pub fn new() -> Board {
+        Board {
+            redraws: io::stdout().is_terminal(),
+            lines_drawn: 0,
+        }
+    }
+
+    /// Whether it is drawn in its place, so that drawing it often disturbs nobody.
+    pub fn redraws(&self) -> bool {
+        self.redraws
+    }
+
+    /// Draws the newest state.
+    ///
+    /// # Errors
+    /// What the system says, such as a closed pipe.
+    pub fn draw(&mut self, text: &str) -> io::Result<()> {
+        if !self.redraws {
+            return line(text);
+        }
+        let mut output = io::stdout().lock();
+        output.write_all(redrawn(self.lines_drawn, text).as_bytes())?;
+        self.lines_drawn = text.lines().count();
+        output.flush()
+    }
+}
+
+impl Default for Board {
+    fn default() -> Board {
+        Board::new()
+    }
+}
+
+/// A text in the place of the lines above the cursor. Lines are cut at the edge of the terminal
+/// (DECAWM off), so that each is one line to go up by the next time.
+fn redrawn(lines_above: usize, text: &str) -> String {
+    let up = match lines_above {
+        0 => String::new(),
+        lines => format!("\x1b[{lines}F"),
+    };
+    let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
+    format!("\x1b[?7l{up}{lines}\x1b[J\x1b[?7h")
+}
+
 /// The text with everything spelled out that would steer a terminal or reorder its line: control
 /// characters, line separators, and the marks of bidirectional text.
 pub fn escape(text: &str) -> String {
@@ -119,25 +192,6 @@ fn steers(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn format_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let head = head.map(String::from);
-    let mut widths = [0; N];
-    for row in std::iter::once(&head).chain(rows) {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let lines = std::iter::once(&head).chain(rows).map(|row| {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
-        let joined = cells.collect::<Vec<_>>().join("  ");
-        String::from(joined.trim_end())
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -173,5 +227,14 @@ mod tests {
     fn a_table_lines_up_its_columns_and_ends_no_line_in_blanks() {
         let rows = [["1", "x"], ["22", ""]].map(|row| row.map(String::from));
         assert_eq!(format_table(["A", "B"], &rows), "A   B\n1   x\n22");
+    }
+
+    #[test]
+    fn a_board_is_drawn_over_the_lines_that_it_had() {
+        assert_eq!(
+            redrawn(0, "a\nb"),
+            "\x1b[?7la\x1b[K\nb\x1b[K\n\x1b[J\x1b[?7h"
+        );
+        assert_eq!(redrawn(2, "a"), "\x1b[?7l\x1b[2Fa\x1b[K\n\x1b[J\x1b[?7h");
     }
 }

@@ -37,8 +37,8 @@ const PAUSE_LONGEST: Duration = Duration::from_millis(50);
 /// How long an owner may take before it is asked for whether it still is the owner.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Peers that one worker keeps connections to; beyond, the one used longest ago goes.
-const PEERS_MAX: usize = 256;
+/// A connection that was not used for longer is let go.
+const PEER_UNUSED_MAX: Duration = Duration::from_secs(60);
 
 /// What all workers of a node share.
 #[derive(Debug)]
@@ -205,12 +205,8 @@ impl Forward {
             *used = Instant::now();
             return client.clone();
         }
-        if peers.len() >= PEERS_MAX
-            && let Some(oldest) = peers.iter().min_by_key(|(_, (used, _))| *used)
-        {
-            let oldest = *oldest.0;
-            peers.remove(&oldest);
-        }
+        // Nodes that have ended are not asked any more.
+        peers.retain(|_, (used, _)| used.elapsed() < PEER_UNUSED_MAX);
         let client = PeerClient::start(
             self.shared.identity.clone(),
             Target {

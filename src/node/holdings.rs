@@ -6,10 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::shard::Epoch;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::forward::Shared;
 use super::parcel::Parcel;
@@ -24,6 +26,9 @@ use crate::shard::value::Shard;
 use crate::store::StoreError;
 use crate::store::claims;
 use crate::store::scylla::ScyllaStores;
+
+/// How long a host that gives no answer is left alone.
+const FORGET_PAUSE: Duration = Duration::from_millis(20);
 
 /// Everything that a shard needs to be here.
 pub struct Holdings {
@@ -166,6 +171,8 @@ impl Holdings {
             if waiting.await.is_ok() {
                 break;
             }
+            // The host is about to end with the process.
+            sleep(FORGET_PAUSE).await;
         }
         self.enter(shard, Stage::Away);
     }

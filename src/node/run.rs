@@ -108,6 +108,8 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
             }
             Err(error @ RegistryError::Replaced { .. }) => {
                 tracing::error!(%error, "this node is no member any more; stop it");
+                // What it knows of the others is old, so it claims nothing by that.
+                control.is_draining.set(true);
                 return;
             }
             Err(error) => {

@@ -204,8 +204,11 @@ impl<J: Journal> ShardHost<J> {
 
     fn post(&mut self, place: usize, post: Post) -> (u64, Result<Accepted, Refusal>) {
         let is_full = !self.seat.journal.has_room() || self.seat.archiver.is_failing();
-        let is_full = is_full.then_some(Refusal::DiskFull);
-        self.answer_with(place, |shard, turn| match is_full.or(overload(turn)) {
+        let full = is_full.then_some(match self.seat.gate {
+            Gate::Fence => Refusal::StoreAway,
+            Gate::Open | Gate::Commit => Refusal::DiskFull,
+        });
+        self.answer_with(place, |shard, turn| match full.or(overload(turn)) {
             Some(refusal) if !shard.knows(post.key, turn) => Err(refusal),
             _ => shard.post(post, turn),
         })

@@ -5,6 +5,8 @@
 
 mod bench;
 mod clients;
+mod cluster;
+mod demo;
 mod schema;
 mod settings;
 mod stub;

@@ -1,7 +1,9 @@
-//! A service for these tests: keeps messages in a map, and shows what it was asked.
+//! A service for these tests: keeps messages in a map, has a view of a cluster if it is given one, and
+//! shows what it was asked.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use actix_web::dev::ServerHandle;
@@ -22,6 +24,10 @@ pub struct Seen {
     pub requests: Mutex<Vec<String>>,
     pub authorizations: Mutex<Vec<String>>,
     pub posted: Mutex<Vec<Value>>,
+    /// What it answers to `GET /cluster`; nothing is no cluster.
+    pub view: Mutex<Option<Value>>,
+    /// Whether it hands a shard over at each look.
+    pub drains: AtomicBool,
 }
 
 impl Stub {
@@ -39,6 +45,8 @@ impl Stub {
                         .route("/chats/{username}/take", web::post().to(take))
                         .route("/chat/{id}", web::get().to(find))
                         .route("/readyz", web::get().to(ready))
+                        .route("/cluster", web::get().to(cluster))
+                        .route("/drain", web::post().to(drain))
                 };
                 let server = HttpServer::new(app).workers(1).disable_signals();
                 let server = server.bind("127.0.0.1:0").expect("a free port");
@@ -123,4 +131,26 @@ async fn ready(seen: web::Data<Seen>, request: HttpRequest) -> HttpResponse {
         return HttpResponse::ServiceUnavailable().finish();
     }
     HttpResponse::Ok().finish()
+}
+
+async fn cluster(seen: web::Data<Seen>, request: HttpRequest) -> HttpResponse {
+    note(&seen, &request);
+    let mut view = seen.view.lock().expect("a lock");
+    let Some(view) = view.as_mut() else {
+        return HttpResponse::NotFound().finish();
+    };
+    if seen.drains.load(Ordering::SeqCst) {
+        let (me, other) = (view["generation"].clone(), view["members"][1].clone());
+        let owners = view["owners"].as_array_mut().expect("rows");
+        if let Some(row) = owners.iter_mut().find(|row| row["generation"] == me) {
+            row["generation"] = other["generation"].clone();
+        }
+    }
+    HttpResponse::Ok().json(view)
+}
+
+async fn drain(seen: web::Data<Seen>, request: HttpRequest) -> HttpResponse {
+    note(&seen, &request);
+    seen.drains.store(true, Ordering::SeqCst);
+    HttpResponse::Accepted().body("draining")
 }

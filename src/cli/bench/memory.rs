@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::load::Target;
-use super::process::{Scratch, Server, Setup};
+use super::process::{Server, Setup};
 use super::row::Runner;
+use crate::cli::scratch::Scratch;
 use crate::cli::{Failure, terminal};
 
 /// Users before the first look, so that buffers and pools are not counted as messages.
@@ -20,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// # Errors
 /// A server that does not start, is silent, or refuses a post.
 pub async fn run(setup: &Setup, load: &Target, users: u64, as_json: bool) -> Result<(), Failure> {
-    let scratch = Scratch::new(&setup.scratch)?;
+    let scratch = Scratch::new(&setup.scratch, "bench")?;
     let server = Server::mayfly(&scratch, setup).await?;
     let target = Target {
         address: server.address,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::load::Target;
-use super::process::{Scratch, Server, Setup};
+use super::process::{Server, Setup};
 use super::row::{Row, Runner};
 use super::work::Scenario;
+use crate::cli::scratch::Scratch;
 use crate::cli::{Failure, terminal};
 
 /// Load before the first round, which fills caches and pools; not measured.
@@ -86,7 +87,7 @@ impl Paired<'_> {
     }
 
     async fn compare(&self, scenario: Scenario) -> Result<Comparison, Failure> {
-        let scratch = Scratch::new(&self.setup.scratch)?;
+        let scratch = Scratch::new(&self.setup.scratch, "bench")?;
         let noop = Server::noop(self.setup.workers).await?;
         let mayfly = Server::mayfly(&scratch, self.setup).await?;
         // The no-op has nothing to expire, so nothing is waited for after its rounds.

@@ -4,15 +4,17 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
 
 use crate::cli::Failure;
+use crate::cli::child::{free_addresses, this_binary};
 use crate::cli::client::{BaseUrl, Client};
+use crate::cli::scratch::Scratch;
 
 /// How long a server may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,7 +49,7 @@ impl Server {
     /// # Errors
     /// It cannot be started, or is not ready within 30 s.
     pub async fn noop(workers: usize) -> Result<Server, Failure> {
-        let address = free_address()?;
+        let [address] = free_addresses()?;
         let (listen, workers) = (address.to_string(), workers.to_string());
         let arguments = ["noop", "--listen", &listen, "--workers", &workers];
         let server = Server::start(arguments.map(OsStr::new).as_slice(), address)?;
@@ -59,7 +61,7 @@ impl Server {
     /// # Errors
     /// It cannot be started, or is not ready within 30 s.
     pub async fn mayfly(scratch: &Scratch, setup: &Setup) -> Result<Server, Failure> {
-        let (address, admin) = (free_address()?, free_address()?);
+        let [address, admin] = free_addresses()?;
         let options = [
             format!("--listen={address}"),
             format!("--admin-listen={admin}"),
@@ -70,7 +72,7 @@ impl Server {
         let mut arguments = vec![
             OsStr::new("serve"),
             OsStr::new("--data-dir"),
-            scratch.path.as_os_str(),
+            scratch.path().as_os_str(),
         ];
         arguments.extend(options.iter().map(OsStr::new));
         Server::start(&arguments, address)?
@@ -79,13 +81,7 @@ impl Server {
     }
 
     fn start(arguments: &[&OsStr], address: SocketAddr) -> Result<Server, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
-        // The settings are those given here alone: no variable and no file in the working directory.
-        let variables = std::env::vars_os().map(|(name, _)| name);
-        for name in variables.filter(|name| name.to_string_lossy().starts_with("MAYFLY_")) {
-            command.env_remove(name);
-        }
-        let child = command
+        let child = this_binary()?
             .args(arguments)
             .current_dir("/")
             .stdin(Stdio::null())
@@ -178,41 +174,6 @@ impl Cpu {
         let agreed = fine + Duration::from_millis(3 * 1_000 / TICKS_PER_SECOND);
         if coarse > agreed { coarse } else { fine }
     }
-}
-
-/// A directory for the data of a measured server; dropping it deletes it.
-pub struct Scratch {
-    path: PathBuf,
-}
-
-impl Scratch {
-    /// Makes a new directory in `parent`.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn new(parent: &Path) -> Result<Scratch, Failure> {
-        let name = format!("mayfly-bench-{}", uuid::Uuid::now_v7().simple());
-        let failed = |error: io::Error| {
-            Failure::Failed(format!(
-                "{}: {error}; name another by --scratch",
-                parent.display()
-            ))
-        };
-        let path = parent.canonicalize().map_err(failed)?.join(name);
-        fs::create_dir(&path).map_err(failed)?;
-        Ok(Scratch { path })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind is in a directory for temporary files.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 fn first_number(text: &str) -> Option<u64> {
