@@ -158,6 +158,8 @@ impl Tables {
                 .or_default()
                 .push(ended);
         }
+        #[cfg(debug_assertions)]
+        reach("archive-sent", batch).await;
         let calls = partitions
             .iter()
             .flat_map(|(partition, all)| calls(*partition, all));
@@ -166,7 +168,10 @@ impl Tables {
             .collect();
         run_all(calls).await?;
         let keys: Vec<_> = batch.iter().map(ArchiveKey::of).collect();
-        self.history.put(&self.cql, &keys).await
+        self.history.put(&self.cql, &keys).await?;
+        #[cfg(debug_assertions)]
+        reach("archive-written", batch).await;
+        Ok(())
     }
 
     async fn get(&self, id: MessageId) -> Result<Option<Ended>, CqlError> {
@@ -256,4 +261,13 @@ fn calls((shard, bucket): (i32, i64), all: &[&Ended]) -> Vec<Vec<RowValues>> {
         last.push((shard, bucket, id, ended_at, row, stamp));
     }
     calls
+}
+
+/// A place is reached with the shards of these rows.
+#[cfg(debug_assertions)]
+async fn reach(place: &str, batch: &[Ended]) {
+    for ended in batch {
+        let shard = cluster::shard::Shard(ended.id.route().shard().0);
+        super::failpoint::reach(place, shard).await;
+    }
 }

@@ -28,6 +28,9 @@ pub mod frame;
 
 pub mod frame_table;
 
+#[cfg(debug_assertions)]
+pub mod failpoint;
+
 mod background;
 
 mod node;
