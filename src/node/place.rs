@@ -24,16 +24,34 @@ const LEAVING_MAX_DRAINING: usize = 8;
 /// How long a shard whose claim or hand-over failed is left alone.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
+/// How long shards without an owner stay meant for whom they were meant first. That plan may have been
+/// another on each node; after this all have heard of the claims that it led to.
+const PLAN_KEPT_FOR: Duration = Duration::from_secs(1);
+
 /// The last placement with what it was made from.
 pub struct Placed {
     members: Vec<Member>,
     owners: Table,
     pub(super) want: Table,
+    /// When the shards without an owner were planned for.
+    planned: Instant,
 }
 
 impl Placed {
-    /// Shards without an owner stay meant for whom they were meant: all nodes planned that from the same
-    /// knowledge, and hear of each other's claims one by one.
+    /// Whether it still holds for shards without an owner.
+    fn is_fresh(&self) -> bool {
+        self.planned.elapsed() < PLAN_KEPT_FOR
+    }
+
+    /// Whether nothing has changed since.
+    fn is_of(&self, members: &[Member], owners: &Table) -> bool {
+        let has_orphans = || owners.iter().any(|(_, owner)| owner.is_none());
+        let is_same = self.members == *members && self.owners == *owners;
+        is_same && (self.is_fresh() || !has_orphans())
+    }
+
+    /// Shards without an owner stay meant for whom they were meant: nodes hear of each other's claims one
+    /// by one, and would otherwise plan anew for the rest from different knowledge.
     fn keep_orphans(&self, owners: &Table, want: &mut Table) {
         for (shard, owner) in owners.iter() {
             let planned = self.want.owner(shard);
@@ -90,21 +108,22 @@ impl Control {
         let mut placed = self.placed.borrow_mut();
         let living = |member: &&Member| !suspects.contains(&member.generation);
         let members: Vec<_> = view.members().iter().filter(living).cloned().collect();
-        match &*placed {
-            Some(last) if last.members == members && last.owners == *owners => last.want.clone(),
-            _ => {
-                let mut want = place_without(view, suspects, owners);
-                if let Some(last) = placed.as_ref().filter(|last| last.members == members) {
-                    last.keep_orphans(owners, &mut want);
-                }
-                *placed = Some(Placed {
-                    members,
-                    owners: owners.clone(),
-                    want: want.clone(),
-                });
-                want
-            }
+        if let Some(last) = placed.as_ref().filter(|last| last.is_of(&members, owners)) {
+            return last.want.clone();
         }
+        let mut want = place_without(view, suspects, owners);
+        let last = placed.as_ref();
+        let last = last.filter(|last| last.members == members && last.is_fresh());
+        if let Some(last) = last {
+            last.keep_orphans(owners, &mut want);
+        }
+        *placed = Some(Placed {
+            planned: last.map_or_else(Instant::now, |last| last.planned),
+            members,
+            owners: owners.clone(),
+            want: want.clone(),
+        });
+        want
     }
 
     fn claim(self: &Rc<Self>, shard: ShardId) {

@@ -145,7 +145,7 @@ pub enum Refusal {
     #[error("the shard of this username is moving; repeat after the time in Retry-After")]
     NotHere,
     /// What is decided cannot be made durable for now.
-    #[error("the store cannot be reached; repeat after the time in Retry-After")]
+    #[error("the store does not answer in time; repeat after the time in Retry-After")]
     StoreAway,
     /// More waits to be committed than may.
     #[error(

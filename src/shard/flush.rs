@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
 
-use super::upkeep::Flush;
 use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::domain::username::{SHARDS, ShardId};
@@ -29,16 +28,15 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub struct FlushBatch {
     /// The endings by shard and stay of the shard on its host; their events are durable.
-    pub parts: Vec<(ShardId, u64, Flush)>,
+    pub parts: Vec<(ShardId, u64, Arc<Vec<Ended>>)>,
     /// Who is told when they are archived.
     pub reply: Recipient<Archived>,
 }
 
-/// The archive holds these endings: by shard and stay, the number of its oldest ones and the time
-/// through which it has all.
+/// The archive holds what these shards handed over in these stays.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Archived(pub Vec<(ShardId, u64, usize, UnixMs)>);
+pub struct Archived(pub Vec<(ShardId, u64)>);
 
 /// The way to the archiver's thread.
 #[derive(Clone, Debug)]
@@ -124,25 +122,19 @@ impl<A: Archive> Worker<A> {
 
     /// Writes the rows, however often that takes, then tells the hosts.
     fn archive_all(&self, batches: Vec<FlushBatch>) {
-        let (mut rows, mut replies): (Vec<Ended>, Vec<_>) = (Vec::new(), Vec::new());
-        for batch in batches {
-            let mut done = Vec::with_capacity(batch.parts.len());
-            for (shard, stay, flush) in batch.parts {
-                done.push((shard, stay, flush.endings.len(), flush.through));
-                rows.extend(flush.endings);
-            }
-            replies.push((batch.reply, Archived(done)));
-        }
-        while let Err(error) = self.runtime.block_on(self.archive.put(&rows)) {
+        let parts = || batches.iter().flat_map(|batch| &batch.parts);
+        let rows = || parts().flat_map(|(.., endings)| endings.iter());
+        while let Err(error) = self.runtime.block_on(self.archive.put(rows())) {
             self.report(&error);
             thread::sleep(INTERVAL);
         }
         if self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the archive can be written again");
         }
-        self.metrics.archived.inc_by(rows.len() as u64);
-        for (host, archived) in replies {
-            host.do_send(archived);
+        self.metrics.archived.inc_by(rows().count() as u64);
+        for FlushBatch { parts, reply } in batches {
+            let archived = parts.into_iter().map(|(shard, stay, _)| (shard, stay));
+            reply.do_send(Archived(archived.collect()));
         }
     }
 
@@ -162,5 +154,18 @@ impl<A: Archive> Worker<A> {
         if let Err(error) = self.runtime.block_on(self.archive.drop_before(before)) {
             tracing::warn!(%error, "cannot drop archived messages past their retention; it is tried again in an hour");
         }
+    }
+}
+
+#[cfg(test)]
+impl Archiver {
+    /// An archiver that leaves to the test what is offered to it.
+    pub(super) fn of_test() -> (Archiver, Receiver<FlushBatch>) {
+        let (batches, queue) = sync_channel(SHARDS);
+        let archiver = Archiver {
+            batches,
+            is_failing: Arc::default(),
+        };
+        (archiver, queue)
     }
 }

@@ -15,6 +15,7 @@ use super::command::Command;
 use super::commit::{Committed, STAGE_BYTES_MAX, Staging};
 use super::flush::{Archived, Archiver, FlushBatch};
 use super::held::Held;
+use super::hosted::{Hosted, NOWHERE};
 use super::moves::{Elsewhere, Losses};
 use super::pending::{Pending, Reply};
 use super::turn::{Tally, Turn};
@@ -85,24 +86,9 @@ pub struct ShardHost<J: Journal> {
     random: StdRng,
     timer: Option<(SpawnHandle, UnixMs)>,
     /// Endings that wait for the commit of a batch before they may be archived.
-    flushes: VecDeque<(u64, FlushBatch)>,
+    pub(super) flushes: VecDeque<(u64, FlushBatch)>,
     upkeep_part: usize,
 }
-
-/// A shard with what its host knows of it.
-#[derive(Debug)]
-pub(super) struct Hosted {
-    pub(super) shard: Shard,
-    /// Tells this stay of the shard from an earlier one on this host.
-    pub(super) stay: u64,
-    /// Whether endings of it are on their way to the archive.
-    pub(super) is_flushing: bool,
-    /// Whether it may decide nothing any more, as it is being handed over.
-    pub(super) is_frozen: bool,
-}
-
-/// In `places`: the shard is not here.
-pub(super) const NOWHERE: u16 = u16::MAX;
 
 impl<J: Journal> ShardHost<J> {
     /// A host of `shards` on `seat`.
@@ -178,14 +164,15 @@ impl<J: Journal> ShardHost<J> {
             stage.group.ask(shard.id);
         }
         drop(stage);
-        let last_batch = shard.last_batch;
+        let (id, last_batch) = (shard.id, shard.last_batch);
         if has_staged || is_asked {
             self.seat.staging.ring();
         }
         // What expired in the millisecond of an earlier event is told by that event.
         if tally != Tally::default() {
             if last_batch > self.pending.committed() {
-                self.pending.count(last_batch, tally);
+                let of = (self.seat.gate == Gate::Fence).then_some(id);
+                self.pending.count(last_batch, of, tally);
             } else {
                 self.publish(tally);
             }
@@ -385,16 +372,18 @@ impl<J: Journal> Handler<Archived> for ShardHost<J> {
     type Result = ();
 
     fn handle(&mut self, Archived(parts): Archived, _: &mut Context<Self>) {
-        for (id, stay, count, through) in parts {
+        for (id, stay) in parts {
             let Some(place) = self.place_of(id).filter(|p| self.shards[*p].stay == stay) else {
                 continue;
             };
             self.shards[place].is_flushing = false;
             if !self.shards[place].is_frozen {
-                let archived =
-                    |shard: &mut Shard, turn: &mut Turn<'_>| shard.archived(count, through, turn);
-                self.run(place, false, archived);
+                self.run(place, false, Shard::archived);
             }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "host_tests.rs"]
+mod tests;

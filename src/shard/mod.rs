@@ -18,6 +18,8 @@ pub mod turn;
 
 pub mod host;
 
+mod hosted;
+
 pub mod hosts;
 
 pub mod moves;

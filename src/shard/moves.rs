@@ -7,10 +7,10 @@ use actix::prelude::*;
 use tokio::sync::{mpsc, oneshot};
 
 use super::call::Refusal;
-use super::host::{Hosted, NOWHERE, ShardHost};
+use super::host::ShardHost;
+use super::hosted::{Hosted, NOWHERE};
 use super::pending::Reply;
 use super::value::Shard;
-use crate::domain::time::UnixMs;
 use crate::domain::username::ShardId;
 use crate::store::journal::Journal;
 
@@ -41,16 +41,6 @@ pub(super) enum Elsewhere {
     Moving,
     /// It is another's, or nobody's.
     Gone,
-}
-
-impl Hosted {
-    /// When it has something to expire; never while it may decide nothing.
-    pub(super) fn next_due(&self) -> Option<UnixMs> {
-        if self.is_frozen {
-            return None;
-        }
-        self.shard.next_due()
-    }
 }
 
 impl<J: Journal> ShardHost<J> {
@@ -90,8 +80,10 @@ impl<J: Journal> ShardHost<J> {
             // Nobody listens any more when the process ends.
             let _ = losses.send(shard);
         }
-        self.pending.forget(shard);
+        let forgotten = self.pending.forget(shard);
         self.release(shard);
+        // That took what is unread in memory from the total, where this was not counted yet.
+        self.seat.metrics.unread.add(forgotten.unread);
     }
 
     fn freeze(&mut self, shard: ShardId, settled: oneshot::Sender<()>) {
@@ -125,6 +117,11 @@ impl<J: Journal> ShardHost<J> {
             let unread = gone.shard.retire(&self.seat.usage);
             self.seat.metrics.unread.sub(unread as i64);
         }
+        // What waited for its commit may have none, and is for the next owner to archive.
+        for (_, flush) in &mut self.flushes {
+            flush.parts.retain(|(shard, ..)| *shard != id);
+        }
+        self.flushes.retain(|(_, flush)| !flush.parts.is_empty());
         for command in self.held.release(id) {
             command.refuse(Refusal::NotHere);
         }

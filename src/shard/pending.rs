@@ -52,7 +52,10 @@ struct Batch {
     number: u64,
     since: Instant,
     replies: Vec<(ShardId, Reply)>,
+    /// What happened in shards that cannot be lost, together.
     tally: Tally,
+    /// What happened in each that can, some more than once.
+    tallies: Vec<(ShardId, Tally)>,
 }
 
 impl Pending {
@@ -65,19 +68,28 @@ impl Pending {
         }
     }
 
-    /// Drops every answer of a shard that was lost: nothing that rests on its memory may leave.
-    pub fn forget(&mut self, shard: ShardId) {
+    /// Drops every answer of a shard that was lost, for nothing that rests on its memory may leave, and
+    /// tells what was counted of it and not yet told: that may never have happened.
+    pub fn forget(&mut self, shard: ShardId) -> Tally {
+        let mut forgotten = Tally::default();
         for batch in &mut self.batches {
+            let lost = batch.tallies.extract_if(.., |(of, _)| *of == shard);
+            lost.for_each(|(_, tally)| forgotten.add(tally));
             let is_kept = |reply: &Reply| matches!(reply, Reply::Through(_));
             batch
                 .replies
                 .retain(|(of, reply)| *of != shard || is_kept(reply));
         }
+        forgotten
     }
 
-    /// Counts what happened in batch `number`.
-    pub fn count(&mut self, number: u64, tally: Tally) {
-        self.batch(number).tally.add(tally);
+    /// Counts what happened in batch `number`: in shard `of`, if that can be lost before it is told.
+    pub fn count(&mut self, number: u64, of: Option<ShardId>, tally: Tally) {
+        let batch = self.batch(number);
+        match of {
+            None => batch.tally.add(tally),
+            Some(of) => batch.tallies.push((of, tally)),
+        }
     }
 
     /// Tells what happened in batches up to `number` and was not yet told.
@@ -89,6 +101,7 @@ impl Pending {
             .take_while(|batch| batch.number <= number)
         {
             tally.add(std::mem::take(&mut batch.tally));
+            batch.tallies.drain(..).for_each(|(_, of)| tally.add(of));
         }
         tally
     }
@@ -127,16 +140,14 @@ impl Pending {
             before => {
                 let place = before.map_or(0, |place| place + 1);
                 let replies = std::mem::take(&mut self.spare);
-                let (since, tally) = (Instant::now(), Tally::default());
-                self.batches.insert(
-                    place,
-                    Batch {
-                        number,
-                        since,
-                        replies,
-                        tally,
-                    },
-                );
+                let batch = Batch {
+                    number,
+                    since: Instant::now(),
+                    replies,
+                    tally: Tally::default(),
+                    tallies: Vec::new(),
+                };
+                self.batches.insert(place, batch);
                 place
             }
         };
@@ -153,6 +164,13 @@ mod tests {
     fn reply() -> (Reply, oneshot::Receiver<Result<Count, Refusal>>) {
         let (to, asker) = oneshot::channel();
         (Reply::Count(to, Count::default()), asker)
+    }
+
+    fn posted(posted: u64) -> Tally {
+        Tally {
+            posted,
+            ..Tally::default()
+        }
     }
 
     #[test]
@@ -179,19 +197,31 @@ mod tests {
     fn an_answer_given_up_tells_that_the_outcome_is_unknown_but_is_still_counted() {
         let (mut pending, (reply, mut asker)) = (Pending::default(), reply());
         pending.hold(1, SHARD, reply);
-        pending.count(
-            1,
-            Tally {
-                posted: 1,
-                ..Tally::default()
-            },
-        );
+        pending.count(1, None, posted(1));
+        pending.count(1, Some(SHARD), posted(1));
         pending.give_up(Duration::from_secs(60));
         assert_eq!(asker.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         pending.give_up(Duration::ZERO);
         assert_eq!(asker.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert_eq!(pending.counted_through(1).posted, 1);
-        assert_eq!(pending.counted_through(1).posted, 0);
+        assert_eq!(pending.counted_through(1), posted(2));
+        assert_eq!(pending.counted_through(1), posted(0));
+    }
+
+    #[test]
+    fn what_a_lost_shard_counted_and_nobody_was_told_is_forgotten_and_nothing_else() {
+        let mut pending = Pending::default();
+        pending.count(1, Some(SHARD), posted(1));
+        assert_eq!(pending.counted_through(1), posted(1));
+        for (number, of, messages) in [
+            (2, SHARD, 10),
+            (2, ShardId(4), 100),
+            (2, SHARD, 1_000),
+            (3, SHARD, 10_000),
+        ] {
+            pending.count(number, Some(of), posted(messages));
+        }
+        assert_eq!(pending.forget(SHARD), posted(11_010));
+        assert_eq!(pending.counted_through(3), posted(100));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a shard does on its own: expiring by the wheel, handing endings to the archive, forgetting
 //! keys, and saying how far back it needs the journal.
 
+use std::sync::Arc;
+
 use super::index::Place;
 use super::mailboxes::MAILBOX_OVERHEAD_BYTES;
 use super::turn::Turn;
@@ -10,15 +12,6 @@ use crate::domain::event::Event;
 use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::store::journal::Position;
-
-/// Endings on their way to the archive.
-#[derive(Debug)]
-pub struct Flush {
-    /// The oldest endings of the shard.
-    pub endings: Vec<Ended>,
-    /// Every ending of the shard at or before this time is among them or archived already.
-    pub through: UnixMs,
-}
 
 impl Shard {
     /// Expires what is due in one mailbox and tells whether anything was.
@@ -70,29 +63,24 @@ impl Shard {
         self.wheel.next_due()
     }
 
-    /// The endings that wait for the archive, to be handed over when `last_batch` is durable.
-    pub fn flush(&self) -> Option<Flush> {
-        if self.endings.len() == 0 {
-            return None;
-        }
+    /// The endings that wait for the archive, to be handed over when `last_batch` is durable; the same
+    /// ones again until they are [`Shard::archived`].
+    pub fn flush(&mut self) -> Option<Arc<Vec<Ended>>> {
         // What ends later than the wheel's last turn may not have been seen yet.
         let through = UnixMs(self.wheel.drained_through().0.saturating_sub(1));
-        Some(Flush {
-            endings: self.endings.iter().cloned().collect(),
-            through,
-        })
+        self.endings.hand_over(through)
     }
 
-    /// Lets go of the `count` oldest endings: the archive holds them, and all through `through`.
-    pub fn archived(&mut self, count: usize, through: UnixMs, turn: &mut Turn<'_>) {
-        for _ in 0..count {
-            let Some(ended) = self.endings.pop() else {
-                break;
-            };
+    /// Lets go of the endings that were handed over: the archive holds them.
+    pub fn archived(&mut self, turn: &mut Turn<'_>) {
+        let (archived, through) = self.endings.let_go();
+        let mut bytes = 0;
+        for ended in archived.iter() {
             self.index.remove(ended.id);
             self.pins.release(ended.id);
-            turn.usage.free_bytes(message_bytes(&ended.content));
+            bytes += message_bytes(&ended.content);
         }
+        turn.usage.free_bytes(bytes);
         self.record(turn, &Event::Archived { through });
     }
 

@@ -37,7 +37,10 @@ pub trait Archive: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::Archive`]: parts may be visible, and the batch must be
     /// repeated before the journal lets go of it.
-    fn put(&self, batch: &[Ended]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn put<'a>(
+        &self,
+        batch: impl IntoIterator<Item = &'a Ended> + Send,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The message with this id, if it ended within the retention.
     ///

@@ -11,8 +11,6 @@ pub mod archive;
 
 pub mod group;
 
-mod archive_row;
-
 pub mod local;
 
 pub mod scylla;

@@ -46,8 +46,18 @@ impl CqlServer {
         self.wait();
     }
 
+    /// Returns when every thread of it stands still.
     pub fn pause(&self) {
         self.signal("-STOP");
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status"));
+            // A thread that has ended meanwhile has no status any more.
+            status.map_or(true, |status| status.contains("State:\tT"))
+        };
+        while !std::fs::read_dir(&tasks).unwrap().all(stands) {
+            std::thread::yield_now();
+        }
     }
 
     pub fn resume(&self) {

@@ -1,15 +1,20 @@
-//! The archive in a `fjall` database: rows in the order of their end, and an index by id.
+//! The archive in a `fjall` database: blocks of rows in the order of their end, and an index by id.
 //!
-//! A batch puts its rows first and the index behind, so that what the index names is there. Keyspaces
-//! are made by batches only, never by a read.
+//! A batch puts its blocks first and the index behind, so that what the index names is there. A message
+//! that two batches brought is in the archive twice, and is read as once. Keyspaces are made by batches
+//! only, never by a read.
 
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::archive_batch::Batch;
+use super::archive_block::{Block, Slot};
 use super::archive_days::{Days, Kind, archive_error};
-use super::archive_key::{self, row_key};
-use super::{create_directory, locked};
+use super::archive_index::{self, BlockKey, IndexRow};
+use super::archive_page::Page;
+use super::archive_recent::RecentRows;
+use super::{archive_layout, create_directory, locked};
 use crate::domain::event::TakenRange;
 use crate::domain::id::MessageId;
 use crate::domain::message::{End, Ended};
@@ -17,14 +22,18 @@ use crate::domain::time::UnixMs;
 use crate::domain::username::ShardId;
 use crate::store::StoreError;
 use crate::store::archive::{Archive, ArchiveKey};
-use crate::store::archive_row;
 
 /// Days that the index is kept longer than the rows: at least the longest life of a message.
 const INDEX_DAYS_MORE: u32 = 60;
 
+/// Of the memory for what is read, the part for rows; the rest is for the blocks of the database.
+const ROWS_SHARE: u64 = 2;
+
 /// The archive of one data directory.
 pub struct LocalArchive {
     days: Days,
+    /// Rows that were looked up lately.
+    recent: RecentRows,
     /// Held while a batch is put: one at a time.
     putting: Mutex<()>,
 }
@@ -33,11 +42,14 @@ impl LocalArchive {
     /// Opens or makes the archive in `directory`, with so much memory for what is read.
     ///
     /// # Errors
-    /// [`StoreError::Archive`] and [`StoreError::Io`].
+    /// [`StoreError::Archive`], also when another version wrote it, and [`StoreError::Io`].
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<LocalArchive, StoreError> {
         create_directory(directory)?;
+        archive_layout::check(directory)?;
+        let rows_bytes = cache_bytes / ROWS_SHARE;
         Ok(LocalArchive {
-            days: Days::open(directory, cache_bytes)?,
+            days: Days::open(&directory.join("days"), cache_bytes - rows_bytes)?,
+            recent: RecentRows::new(rows_bytes),
             putting: Mutex::new(()),
         })
     }
@@ -47,49 +59,73 @@ impl LocalArchive {
         self.days.tables()
     }
 
-    fn put_now(&self, batch: &[Ended]) -> Result<(), StoreError> {
+    fn put_now<'a>(&self, messages: impl IntoIterator<Item = &'a Ended>) -> Result<(), StoreError> {
+        let batch = Batch::new(messages);
         let _putting = locked(&self.putting);
-        let mut rows: Vec<_> = batch
-            .iter()
-            .map(|ended| (ArchiveKey::of(ended), ended))
-            .collect();
-        rows.sort_unstable_by_key(|(key, _)| *key);
-        rows.dedup_by_key(|(key, _)| *key);
-        for day in rows.chunk_by(|(a, _), (b, _)| a.ended_at.day() == b.ended_at.day()) {
-            let keyspace = self.days.get_or_make(Kind::Rows, day[0].0.ended_at.day())?;
-            keyspace.ingest(day.iter().map(|(key, ended)| {
-                (row_key(*key).into(), archive_row::row_value(ended).into())
-            }))?;
-        }
-        rows.sort_unstable_by_key(|(key, _)| (key.id, key.ended_at));
-        rows.dedup_by_key(|(key, _)| key.id);
-        for day in rows.chunk_by(|(a, _), (b, _)| created_day(a) == created_day(b)) {
-            let keyspace = self.days.get_or_make(Kind::Ids, created_day(&day[0].0))?;
-            keyspace.ingest(day.iter().map(|(key, ended)| {
-                let value = archive_key::index_value(ended);
-                (key.id.to_bytes().into(), value.into())
-            }))?;
+        let index = self.put_blocks(&batch)?;
+        for (day, entries) in batch.entries(&index) {
+            self.days.get_or_make(Kind::Index, day)?.ingest(entries)?;
         }
         Ok(())
     }
 
-    fn get_now(&self, id: MessageId) -> Result<Option<Ended>, StoreError> {
-        let Some(index) = self.days.get(Kind::Ids, id.created_at().day()) else {
-            return Ok(None);
-        };
-        let found = index.keyspace.get(id.to_bytes()).map_err(archive_error)?;
-        let Some(value) = found else {
-            return Ok(None);
-        };
-        let place = archive_key::indexed_key(id, &value).map_err(archive_error)?;
-        let Some(rows) = self.days.get(Kind::Rows, place.ended_at.day()) else {
-            return Ok(None);
-        };
-        let key = row_key(place);
-        match rows.keyspace.get(key).map_err(archive_error)? {
-            Some(value) => read(&key, &value).map(Some),
-            None => Ok(None),
+    /// Puts the blocks of a batch, and tells what belongs into its index, in order.
+    fn put_blocks(&self, batch: &Batch<'_>) -> Result<Vec<IndexRow>, StoreError> {
+        let mut index = Vec::with_capacity(batch.len());
+        for day in batch.days() {
+            let keyspace = self.days.get_or_make(Kind::Blocks, day.day)?;
+            keyspace.ingest(day.blocks(&mut index))?;
         }
+        index.sort_unstable();
+        Ok(index)
+    }
+
+    fn get_now(&self, id: MessageId) -> Result<Option<Ended>, StoreError> {
+        if let Some(ended) = self.recent.get(id) {
+            let is_kept = self.days.get(Kind::Blocks, ended.ended_at.day()).is_some();
+            return Ok(is_kept.then_some(ended));
+        }
+        let found = self.look_up(id)?;
+        if let Some(ended) = &found {
+            self.recent.put(ended);
+        }
+        Ok(found)
+    }
+
+    fn look_up(&self, id: MessageId) -> Result<Option<Ended>, StoreError> {
+        let Some(index) = self.days.get(Kind::Index, id.created_at().day()) else {
+            return Ok(None);
+        };
+        let [first, last] = archive_index::entry_keys(id);
+        for entry in index.keyspace.range(first..=last) {
+            let (key, value) = entry.into_inner().map_err(archive_error)?;
+            for block in archive_index::blocks(id, &key, &value).map_err(archive_error)? {
+                let found = self.row(block, id)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The row of a message, if it is in the block.
+    fn row(&self, key: BlockKey, id: MessageId) -> Result<Option<Ended>, StoreError> {
+        let Some(day) = self.days.get(Kind::Blocks, key.slot.day()) else {
+            return Ok(None);
+        };
+        let value = day.keyspace.get(key.to_bytes()).map_err(archive_error)?;
+        let Some(value) = value else {
+            return Ok(None);
+        };
+        let read = || {
+            let block = Block::parse(key.slot, &value)?;
+            let Some(row) = block.find(id) else {
+                return Ok(None);
+            };
+            block.row(row, &block.unpack()?).map(Some)
+        };
+        read().map_err(archive_error)
     }
 
     fn read_together_now(
@@ -99,47 +135,55 @@ impl LocalArchive {
         range: TakenRange,
         username: &str,
     ) -> Result<Vec<Ended>, StoreError> {
-        let Some(rows) = self.days.get(Kind::Rows, read_at.day()) else {
-            return Ok(Vec::new());
-        };
         let place = |id| {
-            row_key(ArchiveKey {
+            Bound::Included(ArchiveKey {
                 ended_at: read_at,
                 shard,
                 id,
             })
         };
-        let mut together = Vec::with_capacity(range.count as usize);
-        for row in rows.keyspace.range(place(range.first)..=place(range.last)) {
-            let (key, value) = row.into_inner().map_err(archive_error)?;
-            let ended = read(&key, &value)?;
-            if ended.end == End::Read && ended.username.as_str() == username {
-                together.push(ended);
+        let wanted = (place(range.first), place(range.last));
+        let slot = Slot::of(read_at);
+        let mut page = Page::new(wanted, usize::MAX);
+        if let Some(day) = self.days.get(Kind::Blocks, slot.day()) {
+            let slots = [slot, Slot(slot.0 + 1)].map(|slot| BlockKey::first(slot).to_bytes());
+            for entry in day.keyspace.range(slots[0]..slots[1]) {
+                add(&mut page, entry)?;
             }
         }
+        let mut together = page.finish().map_err(archive_error)?;
+        together.retain(|row| row.end == End::Read && row.username.as_str() == username);
         Ok(together)
     }
 
     fn list_now(&self, after: Option<ArchiveKey>, limit: usize) -> Result<Vec<Ended>, StoreError> {
-        let first_day = after.map_or(0, |after| after.ended_at.day());
-        let behind = after.map_or(Bound::Unbounded, |after| Bound::Excluded(row_key(after)));
-        let mut listed = Vec::new();
-        for day in self.days.from(Kind::Rows, first_day) {
-            let rows = day.keyspace.range((behind, Bound::Unbounded));
-            for row in rows.take(limit - listed.len()) {
-                let (key, value) = row.into_inner().map_err(archive_error)?;
-                listed.push(read(&key, &value)?);
-            }
-            if listed.len() == limit {
-                break;
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let first = after.map_or(Slot(0), |after| Slot::of(after.ended_at));
+        let mut page = Page::new((behind, Bound::Unbounded), limit);
+        'days: for day in self.days.from(Kind::Blocks, first.day()) {
+            for entry in day.keyspace.range(BlockKey::first(first).to_bytes()..) {
+                add(&mut page, entry)?;
+                if page.is_full() {
+                    break 'days;
+                }
             }
         }
-        Ok(listed)
+        page.finish().map_err(archive_error)
     }
 }
 
+/// Adds a block as the database has it.
+fn add(page: &mut Page, entry: fjall::Guard) -> Result<(), StoreError> {
+    let (key, value) = entry.into_inner().map_err(archive_error)?;
+    let key = BlockKey::parse(&key).map_err(archive_error)?;
+    page.add(key, value).map_err(archive_error)
+}
+
 impl Archive for LocalArchive {
-    async fn put(&self, batch: &[Ended]) -> Result<(), StoreError> {
+    async fn put<'a>(
+        &self,
+        batch: impl IntoIterator<Item = &'a Ended> + Send,
+    ) -> Result<(), StoreError> {
         self.put_now(batch)
     }
 
@@ -167,16 +211,12 @@ impl Archive for LocalArchive {
 
     async fn drop_before(&self, before: UnixMs) -> Result<(), StoreError> {
         let day = before.day();
-        self.days.drop_before(Kind::Rows, day)?;
+        self.days.drop_before(Kind::Blocks, day)?;
         self.days
-            .drop_before(Kind::Ids, day.saturating_sub(INDEX_DAYS_MORE))
+            .drop_before(Kind::Index, day.saturating_sub(INDEX_DAYS_MORE))
     }
 }
 
-fn created_day(key: &ArchiveKey) -> u32 {
-    key.id.created_at().day()
-}
-
-fn read(key: &[u8], value: &[u8]) -> Result<Ended, StoreError> {
-    archive_key::read_row(key, value).map_err(archive_error)
-}
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;

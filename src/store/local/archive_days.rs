@@ -1,4 +1,4 @@
-//! The keyspaces of the archive: for each UTC day one of rows and one of index entries.
+//! The keyspaces of the archive: for each UTC day one of blocks and one of index entries.
 //!
 //! Everything goes in by ingestion, never by insert, so that it is in checksummed tables and not in
 //! the database's own journal (ADR-0002).
@@ -8,9 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use fjall::compaction::Leveled;
-use fjall::config::{
-    BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
-};
+use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, UserKey, UserValue};
 
 use super::locked;
@@ -22,22 +20,16 @@ const TABLE_BYTES: u64 = 16 << 20;
 /// Tables that wait for compaction, one for each batch.
 const WAITING_TABLES: u8 = 16;
 
-/// Bits of the filter that tells for a table whether it may hold an id.
-const FILTER_BITS_PER_ID: f32 = 10.0;
-
-/// Length of a block of rows, in bytes: longer ones compress better, shorter ones read faster.
-const ROWS_BLOCK_BYTES: u32 = 8 * 1024;
-
-/// Length of a block of the index, in bytes.
-const IDS_BLOCK_BYTES: u32 = 4 * 1024;
+/// What the database reads at once, in bytes: about one of our blocks, which are compressed already.
+const PAGE_BYTES: u32 = 4 * 1024;
 
 /// What a keyspace holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// Rows, by the day of their end.
-    Rows,
+    /// Blocks of rows, by the day of their end.
+    Blocks,
     /// Index entries, by the day of the id.
-    Ids,
+    Index,
 }
 
 /// Every day's keyspaces, opened.
@@ -67,9 +59,7 @@ impl Days {
         let mut open = BTreeMap::new();
         for name in database.list_keyspace_names() {
             if let Some((kind, day)) = parse_name(&name) {
-                let keyspace = database
-                    .keyspace(&name, || options(kind))
-                    .map_err(archive_error)?;
+                let keyspace = database.keyspace(&name, options).map_err(archive_error)?;
                 open.insert((kind, day), Arc::new(Day::new(keyspace)?));
             }
         }
@@ -95,7 +85,7 @@ impl Days {
         }
         let keyspace = self
             .database
-            .keyspace(&name(kind, day), || options(kind))
+            .keyspace(&name(kind, day), options)
             .map_err(archive_error)?;
         let made = Arc::new(Day::new(keyspace)?);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
@@ -151,31 +141,29 @@ impl Day {
         })
     }
 
-    /// Puts rows in, which ascend strictly; durable and visible when it returns.
+    /// Puts blocks or entries in, which ascend strictly; durable and visible when it returns.
     ///
     /// Batches that only ever follow each other would stay one table each, for ever: compaction moves
-    /// a table that overlaps nothing as it is. So a batch that is wholly behind the newest row repeats
-    /// that row, and is merged.
+    /// a table that overlaps nothing as it is. So a batch that is wholly behind the newest block
+    /// repeats that block, and is merged.
     ///
     /// # Errors
     /// [`StoreError::Archive`]: nothing of the batch is visible.
-    pub(super) fn ingest(
+    pub(super) fn ingest<const N: usize>(
         &self,
-        rows: impl IntoIterator<Item = (UserKey, UserValue)>,
+        entries: impl IntoIterator<Item = ([u8; N], Vec<u8>)>,
     ) -> Result<(), StoreError> {
-        let mut rows = rows.into_iter().peekable();
-        let Some((first, _)) = rows.peek() else {
-            return Ok(());
-        };
         let mut newest = locked(&self.newest);
         let mut ingestion = self.keyspace.start_ingestion().map_err(archive_error)?;
-        if let Some((key, value)) = newest.as_ref().filter(|(key, _)| key < first) {
-            ingestion
-                .write(key.clone(), value.clone())
-                .map_err(archive_error)?;
-        }
-        let mut last = None;
-        for (key, value) in rows {
+        let (mut is_first, mut last) = (true, None);
+        for (key, value) in entries {
+            let (key, value) = (UserKey::from(key), UserValue::from(value));
+            if is_first && let Some((key, value)) = newest.as_ref().filter(|(n, _)| *n < key) {
+                ingestion
+                    .write(key.clone(), value.clone())
+                    .map_err(archive_error)?;
+            }
+            is_first = false;
             ingestion
                 .write(key.clone(), value.clone())
                 .map_err(archive_error)?;
@@ -194,22 +182,12 @@ pub(super) fn archive_error(error: impl std::error::Error + Send + Sync + 'stati
     StoreError::Archive(Box::new(error))
 }
 
-fn options(kind: Kind) -> KeyspaceCreateOptions {
-    let filter = match kind {
-        // A row is looked for only where the index says it is.
-        Kind::Rows => FilterPolicyEntry::None,
-        Kind::Ids => {
-            FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(FILTER_BITS_PER_ID))
-        }
-    };
-    let block_bytes = match kind {
-        Kind::Rows => ROWS_BLOCK_BYTES,
-        Kind::Ids => IDS_BLOCK_BYTES,
-    };
+/// Nothing is looked for where it is not, and nothing is worth compressing again.
+fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
-        .filter_policy(FilterPolicy::all(filter))
-        .data_block_size_policy(BlockSizePolicy::all(block_bytes))
-        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+        .filter_policy(FilterPolicy::all(FilterPolicyEntry::None))
+        .data_block_size_policy(BlockSizePolicy::all(PAGE_BYTES))
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
         .compaction_strategy(Arc::new(
             Leveled::default()
                 .with_table_target_size(TABLE_BYTES)
@@ -219,16 +197,16 @@ fn options(kind: Kind) -> KeyspaceCreateOptions {
 
 fn name(kind: Kind, day: u32) -> String {
     match kind {
-        Kind::Rows => format!("rows-{day}"),
-        Kind::Ids => format!("ids-{day}"),
+        Kind::Blocks => format!("blocks-{day}"),
+        Kind::Index => format!("index-{day}"),
     }
 }
 
 fn parse_name(name: &str) -> Option<(Kind, u32)> {
     let (kind, day) = name.split_once('-')?;
     let kind = match kind {
-        "rows" => Kind::Rows,
-        "ids" => Kind::Ids,
+        "blocks" => Kind::Blocks,
+        "index" => Kind::Index,
         _ => return None,
     };
     Some((kind, day.parse().ok()?))

@@ -31,9 +31,19 @@ pub mod journal;
 
 mod replay;
 
-mod archive_key;
+mod archive_layout;
 
 mod archive_days;
+
+mod archive_block;
+
+mod archive_index;
+
+mod archive_batch;
+
+mod archive_page;
+
+mod archive_recent;
 
 pub mod archive;
 

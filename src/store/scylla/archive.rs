@@ -11,6 +11,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream;
 use scylla::statement::prepared::PreparedStatement;
 
+use super::archive_row;
 use super::background::Background;
 use super::error::{CqlError, ScyllaError};
 use super::history::History;
@@ -24,7 +25,6 @@ use crate::domain::time::UnixMs;
 use crate::domain::username::ShardId;
 use crate::store::StoreError;
 use crate::store::archive::{Archive, ArchiveKey};
-use crate::store::archive_row;
 
 /// Calls that one batch or list has under way at once.
 pub(super) const CALLS_AT_ONCE: usize = 16;
@@ -37,6 +37,12 @@ const BYTES_PER_CALL: usize = 64 * 1024;
 
 /// What a batch of one partition writes: id, end, row, time stamp with the partition before.
 type RowValues = (i32, i64, Vec<u8>, i64, Vec<u8>, i64);
+
+/// A batch as it is written: the calls with its rows, and their place in the order of the archive.
+struct Writes {
+    calls: Vec<Vec<RowValues>>,
+    keys: Vec<ArchiveKey>,
+}
 
 /// The archive of a keyspace.
 pub struct ScyllaArchive {
@@ -97,9 +103,12 @@ impl ScyllaArchive {
 
 impl Archive for ScyllaArchive {
     /// What ended before the last [`Archive::drop_before`] is stored and not shown.
-    async fn put(&self, batch: &[Ended]) -> Result<(), StoreError> {
-        let batch = batch.to_vec();
-        self.run(|tables| async move { tables.put(&batch).await })
+    async fn put<'a>(
+        &self,
+        batch: impl IntoIterator<Item = &'a Ended> + Send,
+    ) -> Result<(), StoreError> {
+        let writes = self.tables.writes(batch);
+        self.run(|tables| async move { tables.put(writes).await })
             .await
     }
 
@@ -149,28 +158,35 @@ impl Archive for ScyllaArchive {
 }
 
 impl Tables {
-    /// The rows first, then their order: what is listed can be read.
-    async fn put(&self, batch: &[Ended]) -> Result<(), CqlError> {
+    fn writes<'a>(&self, batch: impl IntoIterator<Item = &'a Ended>) -> Writes {
+        let mut keys = Vec::new();
         let mut partitions: BTreeMap<(i32, i64), Vec<&Ended>> = BTreeMap::new();
         for ended in batch {
+            keys.push(ArchiveKey::of(ended));
             partitions
                 .entry(self.partition(ended.id))
                 .or_default()
                 .push(ended);
         }
-        #[cfg(debug_assertions)]
-        reach("archive-sent", batch).await;
         let calls = partitions
             .iter()
             .flat_map(|(partition, all)| calls(*partition, all));
-        let calls: Vec<_> = calls
-            .map(|call| async move { self.cql.batch(&self.put, &call).await })
-            .collect();
-        run_all(calls).await?;
-        let keys: Vec<_> = batch.iter().map(ArchiveKey::of).collect();
-        self.history.put(&self.cql, &keys).await?;
+        Writes {
+            calls: calls.collect(),
+            keys,
+        }
+    }
+
+    /// The rows first, then their order: what is listed can be read.
+    async fn put(&self, writes: Writes) -> Result<(), CqlError> {
         #[cfg(debug_assertions)]
-        reach("archive-written", batch).await;
+        reach("archive-sent", &writes.keys).await;
+        let calls = writes.calls.into_iter();
+        let calls = calls.map(|call| async move { self.cql.batch(&self.put, &call).await });
+        run_all(calls.collect()).await?;
+        self.history.put(&self.cql, &writes.keys).await?;
+        #[cfg(debug_assertions)]
+        reach("archive-written", &writes.keys).await;
         Ok(())
     }
 
@@ -265,9 +281,8 @@ fn calls((shard, bucket): (i32, i64), all: &[&Ended]) -> Vec<Vec<RowValues>> {
 
 /// A place is reached with the shards of these rows.
 #[cfg(debug_assertions)]
-async fn reach(place: &str, batch: &[Ended]) {
-    for ended in batch {
-        let shard = cluster::shard::Shard(ended.id.route().shard().0);
-        super::failpoint::reach(place, shard).await;
+async fn reach(place: &str, keys: &[ArchiveKey]) {
+    for key in keys {
+        super::failpoint::reach(place, cluster::shard::Shard(key.shard.0)).await;
     }
 }

@@ -21,7 +21,7 @@ use crate::store::journal::{Appended, Journal, Position, Visit};
 const RECOVERED_AT_ONCE: usize = 4;
 
 /// A group that is on its way for longer is a sign that the store is away.
-const SILENT_MS: u64 = 1_000;
+const SILENT_MS: u64 = 1_500;
 
 /// The journals of the shards that this process holds.
 pub struct ScyllaJournal {

@@ -45,6 +45,8 @@ mod journal;
 
 mod history;
 
+mod archive_row;
+
 mod archive;
 
 use std::sync::Arc;

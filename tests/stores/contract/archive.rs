@@ -91,6 +91,62 @@ pub fn a_list_has_every_message_once_in_archive_order_whatever_the_page<F: Facto
     assert_eq!(now(stores.archive.list(None, 0)).unwrap(), []);
 }
 
+pub fn messages_of_one_moment_that_end_one_by_one_are_found_and_listed<F: Factory>() {
+    let mut factory = F::default();
+    let stores = factory.open();
+    let messages: Vec<_> = (0..60)
+        .map(|n| ended(&username(n), 0, n as u16, n as u64 * 977, End::Expired))
+        .collect();
+    for message in &messages {
+        now(stores.archive.put(std::slice::from_ref(message))).unwrap();
+    }
+    let stores = factory.crash(stores);
+    for message in &messages {
+        assert_eq!(
+            now(stores.archive.get(message.id)).unwrap().as_ref(),
+            Some(message)
+        );
+    }
+    assert_eq!(list_all(&stores.archive, 7), in_order(&messages));
+}
+
+pub fn a_page_and_a_read_are_the_same_again_after_batches_overlapped_and_were_repeated<
+    F: Factory,
+>() {
+    let mut factory = F::default();
+    let stores = factory.open();
+    let name = username(1);
+    let mut messages: Vec<_> = (0..20)
+        .map(|n| ended(&name, 0, n, 100, End::Read))
+        .collect();
+    let others = (0..500).map(|n| ended(&username(n), n as u64, n as u16, 100, End::Expired));
+    messages.extend(others);
+    for part in messages.chunks(130) {
+        now(stores.archive.put(part)).unwrap();
+    }
+    let range = TakenRange {
+        first: messages[0].id,
+        last: messages[19].id,
+        count: 20,
+    };
+    let read_at = START.plus_ms(100);
+    let seen = |archive: &F::Archive| {
+        let after = ArchiveKey::of(&messages[300]);
+        let page = now(archive.list(Some(after), 50)).unwrap();
+        let together = archive.read_together(shard_of(&name), read_at, range, name.as_str());
+        (page, now(together).unwrap())
+    };
+    let before = seen(&stores.archive);
+    assert_eq!((before.0.len(), before.1.as_slice()), (50, &messages[..20]));
+    for part in messages.chunks(71).rev() {
+        now(stores.archive.put(part)).unwrap();
+    }
+    assert_eq!(seen(&stores.archive), before);
+    let stores = factory.crash(stores);
+    assert_eq!(seen(&stores.archive), before);
+    assert_eq!(list_all(&stores.archive, 40), in_order(&messages));
+}
+
 pub fn what_one_read_delivered_is_found_together<F: Factory>() {
     let mut factory = F::default();
     let stores = factory.open();

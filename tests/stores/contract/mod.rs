@@ -63,6 +63,8 @@ macro_rules! contract {
             archive::a_message_that_ended_before_its_id_says_it_began_is_found
             archive::a_batch_repeated_wholly_or_in_part_changes_nothing
             archive::a_list_has_every_message_once_in_archive_order_whatever_the_page
+            archive::messages_of_one_moment_that_end_one_by_one_are_found_and_listed
+            archive::a_page_and_a_read_are_the_same_again_after_batches_overlapped_and_were_repeated
             archive::what_one_read_delivered_is_found_together
             archive::whole_days_are_dropped_and_nothing_else
         }

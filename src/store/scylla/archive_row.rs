@@ -1,5 +1,5 @@
-//! A row of the archive as bytes: what both families of stores keep of an ended message besides its
-//! key (see `docs/FORMAT.md`).
+//! A row of the archive as bytes: what the tables keep of an ended message besides its key (see
+//! `docs/FORMAT.md`).
 
 use crate::domain::id::MessageId;
 use crate::domain::message::{Attributes, Content, End, Ended};
@@ -13,7 +13,7 @@ const ROW_VERSION: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 #[error("{what}; restore the archive from a copy, or start a newer mayfly")]
 pub(super) struct UnknownRow {
-    pub(super) what: &'static str,
+    what: &'static str,
 }
 
 /// The row of a message: version, end, username, text, attributes.

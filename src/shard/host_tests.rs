@@ -1,0 +1,232 @@
+//! A host whose shards are frozen and lost, with a journal that says so and an archive that says when.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::super::call::{Asker, Found};
+use super::super::commit::{Committer, Pause};
+use super::super::moves::Move;
+use super::super::spread::Spread;
+use super::*;
+use crate::domain::id::MessageId;
+use crate::domain::message::{Attributes, Content};
+use crate::domain::username::{ShardId, Username};
+use crate::store::StoreError;
+use crate::store::group::{Group, HighWater};
+use crate::store::journal::{Appended, Position, Visit};
+
+/// A journal that waits with each group until it is told which shards were lost meanwhile.
+#[derive(Debug)]
+struct ToldJournal(Mutex<Receiver<Vec<ShardId>>>);
+
+impl Journal for ToldJournal {
+    async fn append(&self, _: &Group) -> Result<Appended, StoreError> {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = told.recv().unwrap_or_default();
+        Ok(Appended { lost })
+    }
+
+    fn position(&self, _: ShardId) -> Position {
+        Position(0)
+    }
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    async fn replay(&self, _: &[ShardId], _: &mut Visit<'_>) -> Result<HighWater, StoreError> {
+        Ok(HighWater::default())
+    }
+
+    async fn trim(&self, _: ShardId, _: Position) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Looks after all shards at once.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct LookAfterAll;
+
+impl Handler<LookAfterAll> for ShardHost<ToldJournal> {
+    type Result = ();
+
+    fn handle(&mut self, _: LookAfterAll, ctx: &mut Context<Self>) {
+        (0..UPKEEP_PARTS).for_each(|_| self.look_after(ctx));
+    }
+}
+
+/// A host of nine shards, and what surrounds it.
+struct Bench {
+    host: Addr<ShardHost<ToldJournal>>,
+    /// What the journal is told for its next group.
+    lost: Sender<Vec<ShardId>>,
+    offered: Receiver<FlushBatch>,
+    metrics: Arc<Metrics>,
+}
+
+impl Bench {
+    /// The shards of these two are looked after in one turn.
+    fn new(alice: &Username, bob: &Username) -> Bench {
+        let (lost, told) = channel();
+        let journal = Arc::new(ToldJournal(Mutex::new(told)));
+        let pause = Pause {
+            per_record: Duration::ZERO,
+            longest: Duration::ZERO,
+        };
+        let committer = Committer::start(journal.clone(), 1, pause, |error| panic!("{error}"));
+        let (archiver, offered) = Archiver::of_test();
+        let (clock, metrics) = (Clock::start(UnixMs::default()), Arc::new(Metrics::new()));
+        let seat = Seat {
+            clock,
+            limits: Arc::default(),
+            usage: Arc::new(Usage::new(1 << 30, 1_000)),
+            staging: committer.expect("a thread").staging(0),
+            journal,
+            archiver,
+            metrics: metrics.clone(),
+            gate: Gate::Fence,
+            request_timeout: Duration::from_secs(60),
+            losses: None,
+        };
+        let (first, last) = (shard_of(alice), shard_of(bob));
+        let others = ShardId::all().filter(|id| *id != first && *id != last);
+        let ids = [first].into_iter().chain(others.take(7)).chain([last]);
+        let shards = ids.map(|id| Shard::new(id, clock.now(), Spread::new(7)));
+        Bench {
+            host: ShardHost::start_here(seat, shards.collect()),
+            lost,
+            offered,
+            metrics,
+        }
+    }
+
+    /// Tells the journal that the next group is durable, and which shards are lost.
+    fn commit(&self, lost: &[ShardId]) {
+        self.lost.send(lost.to_vec()).expect("a journal");
+    }
+
+    fn ask<R>(
+        &self,
+        command: impl FnOnce(Asker<R>) -> Command,
+    ) -> oneshot::Receiver<Result<R, Refusal>> {
+        let (asker, answer) = oneshot::channel();
+        self.host.do_send(command(asker));
+        answer
+    }
+
+    async fn post(&self, username: &Username) -> MessageId {
+        let post = Post {
+            username: username.clone(),
+            hash: username.hash(),
+            content: Content::new("text", Attributes::default()),
+            ttl_ms: 60_000,
+            key: None,
+        };
+        self.commit(&[]);
+        let accepted = self.ask(|asker| Command::Post(post, asker)).await;
+        accepted.expect("an answer").expect("room").id
+    }
+
+    fn take(&self, username: &Username) -> oneshot::Receiver<Result<Delivery, Refusal>> {
+        let take = Take {
+            username: username.clone(),
+            hash: username.hash(),
+            limit: 10,
+            key: None,
+        };
+        self.ask(|asker| Command::Take(take, asker))
+    }
+
+    async fn find(&self, id: MessageId) -> Found {
+        self.commit(&[]);
+        let found = self.ask(|asker| Command::Find(id, asker)).await;
+        found.expect("an answer").expect("a host")
+    }
+
+    async fn look_after(&self) {
+        self.host.send(LookAfterAll).await.expect("a host");
+    }
+
+    /// What was offered to the archive since, by shard.
+    fn offered(&self) -> Vec<(ShardId, Vec<MessageId>)> {
+        let parts = self.offered.try_iter().flat_map(|batch| batch.parts);
+        parts
+            .map(|(shard, _, endings)| (shard, endings.iter().map(|ended| ended.id).collect()))
+            .collect()
+    }
+}
+
+fn shard_of(username: &Username) -> ShardId {
+    username.hash().route().shard()
+}
+
+fn names() -> [Username; 2] {
+    ["alice", "bob"].map(Username::from_stored)
+}
+
+fn run(test: impl Future<Output = ()>) {
+    actix_web::rt::System::new().block_on(test);
+}
+
+#[test]
+fn what_ended_in_a_shard_that_is_lost_at_that_commit_is_neither_archived_nor_counted() {
+    run(async {
+        let [alice, bob] = names();
+        let bench = Bench::new(&alice, &bob);
+        bench.post(&alice).await;
+        let kept = bench.post(&bob).await;
+        let (of_alice, of_bob) = (bench.take(&alice), bench.take(&bob));
+        bench.look_after().await;
+        assert_eq!(bench.offered(), [], "nothing is durable yet");
+        // The two takes are in one group or in two.
+        bench.commit(&[shard_of(&alice)]);
+        bench.commit(&[]);
+        let delivery = of_bob.await.expect("an answer").expect("a host");
+        assert_eq!(delivery.messages.len(), 1);
+        assert!(of_alice.await.is_err(), "nobody knows what became of it");
+        assert_eq!(bench.offered(), [(shard_of(&bob), vec![kept])]);
+        let metrics = &bench.metrics;
+        assert_eq!((metrics.posted.get(), metrics.delivered.get()), (2, 1));
+        assert_eq!(metrics.unread.get(), 0);
+    });
+}
+
+#[test]
+fn what_was_archived_while_its_shard_was_frozen_is_archived_again_and_then_let_go() {
+    run(async {
+        let [alice, bob] = names();
+        let (bench, shard) = (Bench::new(&alice, &bob), shard_of(&alice));
+        let first = bench.post(&alice).await;
+        let taken = bench.take(&alice);
+        bench.commit(&[]);
+        assert!(taken.await.is_ok());
+        bench.look_after().await;
+        assert_eq!(bench.offered(), [(shard, vec![first])]);
+        let (settled, frozen) = oneshot::channel();
+        bench.host.do_send(Move::Freeze(shard, settled));
+        bench.commit(&[]);
+        frozen.await.expect("a frozen shard");
+        bench.host.do_send(Archived(vec![(shard, 0)]));
+        bench.host.do_send(Move::Thaw(shard));
+        assert!(matches!(bench.find(first).await, Found::Ended(_)));
+        let second = bench.post(&alice).await;
+        let taken = bench.take(&alice);
+        bench.commit(&[]);
+        assert!(taken.await.is_ok());
+        bench.look_after().await;
+        assert_eq!(bench.offered(), [(shard, vec![first])]);
+        bench.host.do_send(Archived(vec![(shard, 1)]));
+        assert!(
+            matches!(bench.find(first).await, Found::Ended(_)),
+            "of another stay"
+        );
+        // It is recorded, in the group of the look-up or in one before.
+        bench.commit(&[]);
+        bench.host.do_send(Archived(vec![(shard, 0)]));
+        assert_eq!(bench.find(first).await, Found::Elsewhere);
+        assert!(matches!(bench.find(second).await, Found::Ended(_)));
+    });
+}
