@@ -95,6 +95,17 @@ impl Race {
         );
     }
 
+    /// Waits until the log of a node says this of the shard.
+    #[track_caller]
+    fn await_told(&self, node: usize, what: &str) {
+        let shard = format!("\"shard\":{},", self.shard);
+        let is_it = |line: &str| line.contains(what) && line.contains(&shard);
+        eventually(what, || {
+            let log = self.cluster.nodes[node].log();
+            log.lines().any(is_it).then_some(())
+        });
+    }
+
     /// Waits until a node that is asked says that one of these owns the mailbox.
     #[track_caller]
     fn await_owner(&self, asked: usize, owners: &[usize]) {

@@ -117,6 +117,7 @@ fn a_claimant_hangs_at(place: &str, next: &str) {
     race.cluster.nodes[CLAIMANT].resume();
     went_on.await_reached();
     went_on.resume();
+    race.await_told(CLAIMANT, "a claim failed");
     race.cluster.await_owned();
     assert_eq!(race.read(CLAIMANT), ["first", "second"]);
     assert!(race.read(OWNER).is_empty());

@@ -41,13 +41,20 @@ fn a_target_that_dies_before_its_claim_leaves_the_shard_to_its_source() {
 fn a_target_that_dies_after_its_claim_has_the_shard_and_its_next_start_serves_it() {
     let mut race = Race::start(2);
     let taken = drain_to("taken", Act::Exit, &race);
-    taken.await_reached();
-    race.cluster.nodes[TARGET].await_exit(SOON);
-    race.cluster.nodes[TARGET].start();
-    race.cluster.nodes[TARGET].await_ready();
     let mut client = race.cluster.nodes[OWNER].client();
     let call = post(&race.user, "second".into());
-    let sent = race.recorder.send(&mut client, RACER, None, call);
+    let Race {
+        cluster, recorder, ..
+    } = &mut race;
+    let sent = thread::scope(|scope| {
+        taken.await_reached();
+        cluster.nodes[TARGET].await_exit(SOON);
+        // The source does not open the shard again: the post waits for the next start of the target.
+        let posting = scope.spawn(|| recorder.send(&mut client, RACER, None, call));
+        cluster.nodes[TARGET].start();
+        cluster.nodes[TARGET].await_ready();
+        posting.join().unwrap()
+    });
     assert!(
         is_from(&sent, &race.cluster.nodes[TARGET]),
         "{:?}",
