@@ -103,7 +103,11 @@ impl<J: Journal, A: Archive> Parts<'_, J, A> {
             tracing::info!(address = %settings.listen, admin = %settings.admin_listen, "serving");
             drain::serve_until_stopped(server, self.base, self.clock).await
         });
-        committer.stop();
+        // While the store of a cluster is away a commit would wait for it. What was not answered by now is in
+        // doubt, and the next owner finds it or not.
+        if !self.journal.is_away() {
+            committer.stop();
+        }
         stopped
     }
 

@@ -18,8 +18,10 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::cluster::peer::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
 use clap::{Args, FromArgMatches, ValueEnum};
 
+use crate::domain::key::CALL_WINDOW_MS;
 use crate::domain::limits::Limits;
 use cluster::ClusterSettings;
 use flags::SettingsFlags;
@@ -27,6 +29,12 @@ use scylla::ScyllaSettings;
 
 /// The least memory that is worth a server: below it not even the largest mailbox fits.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+/// Bytes that one delivered message takes between two nodes besides its text: more than it ever does.
+const DELIVERED_BYTES: usize = 256;
+
+/// Longest text in a cluster: one write of the store must hold it.
+const CLUSTER_TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// Most workers; more cores than this are left to other processes.
 const WORKERS_MAX: usize = 64;
@@ -228,7 +236,41 @@ impl Settings {
                 "durability",
                 "memory is for one machine; a cluster answers what is committed, leave it out",
             ),
-            _ => Ok(()),
+            (Some(_), _) => self.check_bounds_of_a_cluster(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// What a cluster can carry: a read of a whole mailbox between two nodes, a message in a frame of
+    /// the journal, and a repeat of a call for as long as its id is remembered.
+    fn check_bounds_of_a_cluster(&self) -> Result<(), SettingsError> {
+        let limits = &self.limits;
+        let read_bytes_max =
+            limits.mailbox_bytes_max + limits.mailbox_messages_max * DELIVERED_BYTES;
+        let rules = [
+            (
+                read_bytes_max > FRAME_BYTES_MAX - HEADER_BYTES_MAX,
+                "mailbox-bytes-max",
+                "with --mailbox-messages-max is more than two nodes can send each other in one answer, \
+                 24MiB with 256 bytes for each message; lower one of them",
+            ),
+            (
+                limits.text_bytes_max > CLUSTER_TEXT_BYTES_MAX,
+                "text-bytes-max",
+                "is more than 4MiB, which is as much as the store of a cluster takes at once; lower it",
+            ),
+            (
+                self.request_timeout.as_millis() as u64 > CALL_WINDOW_MS / 2,
+                "request-timeout",
+                "is more than 30s, and a node remembers what it did for another only twice as long; lower it",
+            ),
+        ];
+        match rules.into_iter().find(|(broken, ..)| *broken) {
+            Some((_, setting, reason)) => Err(SettingsError::Conflict {
+                setting,
+                reason: String::from(reason),
+            }),
+            None => Ok(()),
         }
     }
 

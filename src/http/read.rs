@@ -76,6 +76,7 @@ async fn deliver<A: Archive>(api: &Api<A>, request: &HttpRequest) -> Result<Http
             hash,
             limit,
             key,
+            is_repeat: false,
         })
         .await?;
     Ok(served_by(delivered(answer), by))

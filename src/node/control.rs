@@ -24,7 +24,7 @@ use super::forward::Shared;
 use super::holdings::{Holdings, Stage};
 use super::known::{KnownClaims, News};
 use super::peers::Peers;
-use super::place::Placed;
+use super::place::{Paused, Placed};
 use super::request::{Serves, Sign};
 use super::routing::{Owner, Remote};
 use crate::domain::username::ShardId;
@@ -53,10 +53,11 @@ pub struct Control {
     pub(super) has_read_claims: Cell<bool>,
     pub(super) store_since: Cell<Option<Duration>>,
     pub(super) clocks: RefCell<Clocks>,
-    clock: Clock,
+    pub(super) clock: Clock,
+    pub(super) is_clock_right: Cell<bool>,
     started: Instant,
     pub(super) suspects: RefCell<Vec<Generation>>,
-    pub(super) paused: RefCell<Vec<Option<Instant>>>,
+    pub(super) paused: RefCell<Vec<Option<Paused>>>,
     pub(super) placed: RefCell<Option<Placed>>,
 }
 
@@ -85,6 +86,7 @@ impl Control {
             store_since: Cell::new(None),
             clocks: RefCell::default(),
             clock,
+            is_clock_right: Cell::new(true),
             started: Instant::now(),
             suspects: RefCell::default(),
             paused: RefCell::new(vec![None; crate::domain::username::SHARDS]),
@@ -260,9 +262,16 @@ impl Control {
             .map(|placed| placed.want.clone())
     }
 
-    /// The known claim of a shard is not the latest.
-    pub fn forget_claim(&self, shard: ShardId) {
-        self.known.borrow_mut().forget(shard);
+    /// This node's claim of a shard is not the latest any more; another one that is known may be.
+    pub fn forget_own_claim(&self, shard: ShardId) {
+        let me = self.generation();
+        let mut known = self.known.borrow_mut();
+        if known
+            .of(shard)
+            .is_some_and(|(_, owner)| owner.generation == me)
+        {
+            known.forget(shard);
+        }
         self.read_claims.notify_one();
     }
 }

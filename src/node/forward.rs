@@ -19,7 +19,7 @@ use cluster::peer::identity::Identity;
 use cluster::peer::limits::PeerLimits;
 use cluster::peer::{OpId, Target};
 use tokio::select;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::request::PeerRequest;
@@ -104,7 +104,9 @@ impl Forward {
         let (mut is_in_doubt, mut pause) = (false, PAUSE_FIRST);
         loop {
             let attempt = match self.shared.routing.owner(shard) {
-                Owner::Here => self.ask_here(&call).await,
+                Owner::Here => timeout_at(deadline.into(), self.ask_here(&call))
+                    .await
+                    .unwrap_or(Attempt::InDoubt),
                 Owner::There(remote) => {
                     call = call.known_by(op.0);
                     self.ask_there(shard, &remote, op, &call, deadline).await
@@ -116,7 +118,10 @@ impl Forward {
                 Attempt::Refused(_) if is_in_doubt => return Err(CallError::OutcomeUnknown),
                 Attempt::Refused(error) => return Err(error),
                 Attempt::NotDone => {}
-                Attempt::InDoubt => is_in_doubt = true,
+                Attempt::InDoubt => {
+                    is_in_doubt = true;
+                    call = call.repeated();
+                }
             }
             if Instant::now() + pause >= deadline {
                 return Err(match is_in_doubt {

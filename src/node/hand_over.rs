@@ -94,13 +94,12 @@ impl Holdings {
         self.shared.hosts.tell(shard, Move::Freeze(shard, settled));
         match timeout(SETTLE_TIMEOUT, waiting).await {
             Ok(Ok(())) => {}
-            // The store is slow; nothing was offered yet.
-            Err(_) => {
+            // The store is slow, or the host lost the shard, and tells so in its own way. Nothing was
+            // offered yet.
+            Ok(Err(_)) | Err(_) => {
                 self.thaw(shard);
                 return Err(HandedOver::Stayed);
             }
-            // The host lost it, and tells so in its own way.
-            Ok(Err(_)) => return Err(HandedOver::Gone),
         }
         match self.stores.claims.freeze_shard(shard).await {
             Ok(offered) => Ok(offered),

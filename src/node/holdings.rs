@@ -109,6 +109,11 @@ impl Holdings {
         stages.iter().filter(|found| **found == stage).count()
     }
 
+    /// Whether no shard is here, or on its way here or away.
+    pub fn is_empty(&self) -> bool {
+        self.count(Stage::Away) == SHARDS
+    }
+
     /// Claims a shard, recovers it and serves it; it is arriving from now on.
     ///
     /// # Errors

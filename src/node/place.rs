@@ -13,6 +13,7 @@ use super::control::Control;
 use super::hand_over::HandedOver;
 use super::holdings::Stage;
 use crate::domain::username::ShardId;
+use crate::store::journal::Journal;
 
 /// Shards that are recovered at once.
 const ARRIVING_MAX: usize = 4;
@@ -21,8 +22,16 @@ const ARRIVING_MAX: usize = 4;
 const LEAVING_MAX: usize = 2;
 const LEAVING_MAX_DRAINING: usize = 8;
 
-/// How long a shard whose claim or hand-over failed is left alone.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// How long a shard whose claim or hand-over failed is left alone first; it doubles up to the longest.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+const PAUSE_LONGEST: Duration = Duration::from_secs(60);
+
+/// A shard that is left alone for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Paused {
+    since: Instant,
+    lasts: Duration,
+}
 
 /// How long shards without an owner stay meant for whom they were meant first. That plan may have been
 /// another on each node; after this all have heard of the claims that it led to.
@@ -98,7 +107,8 @@ impl Control {
             }
         }
         self.shared.metrics.cluster.unowned.set(unowned as i64);
-        if unowned > 0 {
+        // While the store is away somebody must ask whether it still is.
+        if unowned > 0 || self.holdings.stores.journal.is_away() {
             self.read_claims.notify_one();
         }
     }
@@ -135,12 +145,15 @@ impl Control {
         let claiming = self.holdings.claim(shard);
         spawn_local(async move {
             match claiming.await {
-                Ok(()) => metrics.cluster.moves.claims.inc(),
+                Ok(()) => {
+                    control.forgive(shard);
+                    metrics.cluster.moves.claims.inc();
+                }
                 Err(error) => {
                     metrics.cluster.moves.claim_errors.inc();
                     tracing::warn!(shard = shard.0, %error, "a claim failed; it is tried again");
                     control.pause(shard);
-                    control.forget_claim(shard);
+                    control.forget_own_claim(shard);
                 }
             }
             control.place();
@@ -162,20 +175,40 @@ impl Control {
         let moving = self.holdings.hand_over(shard, target.clone(), client);
         spawn_local(async move {
             match moving.await {
-                HandedOver::There(epoch) => control.hear_of(shard, epoch, &target),
-                HandedOver::Gone => control.forget_claim(shard),
+                HandedOver::There(epoch) => {
+                    control.forgive(shard);
+                    control.hear_of(shard, epoch, &target);
+                }
+                HandedOver::Gone => {
+                    control.pause(shard);
+                    control.forget_own_claim(shard);
+                }
                 HandedOver::Stayed => control.pause(shard),
             }
             control.place();
         });
     }
 
+    /// Leaves a shard alone for a while, longer after every failure.
     fn pause(&self, shard: ShardId) {
-        self.paused.borrow_mut()[shard.index()] = Some(Instant::now());
+        let paused = &mut self.paused.borrow_mut()[shard.index()];
+        let last = paused
+            .as_ref()
+            .map_or(PAUSE_FIRST / 2, |paused| paused.lasts);
+        *paused = Some(Paused {
+            since: Instant::now(),
+            lasts: (last * 2).min(PAUSE_LONGEST),
+        });
+    }
+
+    /// A shard is well again.
+    fn forgive(&self, shard: ShardId) {
+        self.paused.borrow_mut()[shard.index()] = None;
     }
 
     fn is_paused(&self, shard: ShardId) -> bool {
-        let since = self.paused.borrow()[shard.index()];
-        since.is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE)
+        let paused = &self.paused.borrow()[shard.index()];
+        let is_over = |paused: &Paused| paused.since.elapsed() >= paused.lasts;
+        paused.as_ref().is_some_and(|paused| !is_over(paused))
     }
 }

@@ -161,7 +161,7 @@ async fn read_claims(control: Rc<Control>) {
 
 async fn hear_losses(control: Rc<Control>, mut losses: UnboundedReceiver<ShardId>) {
     while let Some(shard) = losses.recv().await {
-        control.forget_claim(shard);
+        control.forget_own_claim(shard);
         spawn_local(control.holdings.clone().lose(shard));
     }
 }
@@ -231,9 +231,27 @@ fn moves(control: &Control, owners: &cluster::placement::Table) -> Vec<MoveRow> 
 }
 
 impl Control {
+    /// Says once that the clock cannot be trusted, and sets it right as soon as there is nothing here that
+    /// remembers a time.
+    fn settle_clock(&self) {
+        let is_right = self.clocks.borrow_mut().may_claim(self.now());
+        if self.is_clock_right.replace(is_right) && !is_right {
+            let skew_ms = self.clocks.borrow_mut().skew_ms(self.now());
+            tracing::error!(
+                skew_ms,
+                "this node's clock is not that of the others: it claims nothing and hands its shards over; \
+                 set the clock"
+            );
+        }
+        if !is_right && self.holdings.is_empty() {
+            self.clock.follow_wall();
+        }
+    }
+
     /// Sees to it that the registry says what this node is: joining until its hosts run, draining when
     /// it should keep nothing.
     pub fn settle_state(&self) {
+        self.settle_clock();
         let state = if self.should_leave() {
             State::Draining
         } else if self.shared.hosts.are_started() {

@@ -71,6 +71,8 @@ async fn answer_call(control: &Control, call: &[u8]) -> PeerAnswer {
     failpoint::reach("answered", Shard(shard.0)).await;
     match answer {
         Err(CallError::Refused(Refusal::NotHere)) => PeerAnswer::NotOwner(hint(control, shard)),
+        // The hosts of a node that ends are gone; the shard is elsewhere soon.
+        Err(CallError::Busy) if control.is_draining.get() => PeerAnswer::Draining,
         Err(CallError::Busy) => PeerAnswer::Overloaded,
         answer => {
             control.shared.metrics.cluster.calls.served.inc();

@@ -71,6 +71,14 @@ impl Call {
         self
     }
 
+    /// The same call, of which an earlier attempt may still be on its way.
+    pub fn repeated(mut self) -> Call {
+        if let Call::Take(Take { is_repeat, .. }) = &mut self {
+            *is_repeat = true;
+        }
+        self
+    }
+
     /// The call as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let wire = match self {
@@ -85,6 +93,7 @@ impl Call {
                 username: take.username.as_str(),
                 limit: take.limit as u64,
                 key: take.key.map(KeyWire::from),
+                is_repeat: take.is_repeat,
             },
             Call::Count(username, _) => CallWire::Count(username.as_str()),
             Call::Find(id) => CallWire::Find(*id),
@@ -119,6 +128,7 @@ impl Call {
                 username,
                 limit,
                 key,
+                is_repeat,
             } => {
                 let username = Username::from_stored(username);
                 let hash = username.hash();
@@ -127,6 +137,7 @@ impl Call {
                     hash,
                     limit: usize::try_from(limit).unwrap_or(usize::MAX),
                     key: key.map(KeyClaim::from),
+                    is_repeat,
                 })
             }
             CallWire::Count(username) => {

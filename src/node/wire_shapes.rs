@@ -25,6 +25,7 @@ pub(super) enum CallWire<'a> {
         username: &'a str,
         limit: u64,
         key: Option<KeyWire>,
+        is_repeat: bool,
     },
     Count(&'a str),
     Find(MessageId),

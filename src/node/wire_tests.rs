@@ -46,6 +46,7 @@ fn every_call_reads_back_as_it_was_sent_and_no_part_of_it_does() {
         hash,
         limit: usize::MAX,
         key: None,
+        is_repeat: false,
     };
     let calls = [
         Call::Post(post),
@@ -124,6 +125,7 @@ fn a_call_with_a_key_keeps_it_and_one_without_is_known_by_the_id() {
             hash: name().hash(),
             limit: 1,
             key,
+            is_repeat: false,
         })
     };
     let key = KeyClaim {

@@ -45,6 +45,8 @@ pub struct Take {
     pub limit: usize,
     /// The idempotency key.
     pub key: Option<KeyClaim>,
+    /// Whether an earlier attempt of the same call may still be on its way.
+    pub is_repeat: bool,
 }
 
 /// What a read delivers.

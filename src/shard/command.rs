@@ -32,6 +32,16 @@ impl Command {
         route.shard()
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub fn is_abandoned(&self) -> bool {
+        match self {
+            Command::Post(_, asker) => asker.is_closed(),
+            Command::Take(_, asker) => asker.is_closed(),
+            Command::Count(.., asker) => asker.is_closed(),
+            Command::Find(_, asker) => asker.is_closed(),
+        }
+    }
+
     /// Tells the asker that nothing was done.
     pub fn refuse(self, refusal: Refusal) {
         // An asker that no longer listens needs no answer.

@@ -257,7 +257,7 @@ impl<J: Journal> ShardHost<J> {
             let end = || self.seat.journal.position(shard.id);
             bases.push((shard.id, shard.base().unwrap_or_else(end)));
             if !hosted.is_flushing
-                && let Some(endings) = shard.flush()
+                && let Some(endings) = shard.flush(now)
             {
                 hosted.is_flushing = true;
                 last_batch = last_batch.max(shard.last_batch);
@@ -319,6 +319,10 @@ impl<J: Journal> Handler<Command> for ShardHost<J> {
     type Result = ();
 
     fn handle(&mut self, command: Command, ctx: &mut Context<Self>) {
+        // Nothing was done for it, and nobody would learn of what is done now.
+        if command.is_abandoned() {
+            return;
+        }
         let id = command.shard();
         let place = match self.place_to_decide(id) {
             // Nothing could be answered before the journal is back, so nothing is begun.

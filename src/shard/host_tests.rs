@@ -136,6 +136,7 @@ impl Bench {
             hash: username.hash(),
             limit: 10,
             key: None,
+            is_repeat: false,
         };
         self.ask(|asker| Command::Take(take, asker))
     }

@@ -27,6 +27,11 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Whether a client waits for it, and not whoever moves shards.
+    fn is_for_a_client(&self) -> bool {
+        !matches!(self, Reply::Settled(_) | Reply::Through(_))
+    }
+
     fn send(self) {
         // An asker that no longer listens gave up at its own deadline.
         match self {
@@ -122,7 +127,7 @@ impl Pending {
         self.batches
             .iter_mut()
             .take_while(late)
-            .for_each(|batch| batch.replies.clear());
+            .for_each(|batch| batch.replies.retain(|(_, reply)| !reply.is_for_a_client()));
     }
 
     /// The last batch that was committed.
@@ -222,6 +227,15 @@ mod tests {
         }
         assert_eq!(pending.forget(SHARD), posted(11_010));
         assert_eq!(pending.counted_through(3), posted(100));
+    }
+
+    #[test]
+    fn what_waits_to_move_a_shard_is_never_given_up() {
+        let (mut pending, (settled, mut waiting)) = (Pending::default(), oneshot::channel());
+        pending.hold(1, SHARD, Reply::Settled(settled));
+        pending.give_up(Duration::ZERO);
+        pending.release(1);
+        assert_eq!(waiting.try_recv(), Ok(()));
     }
 
     #[test]

@@ -137,6 +137,7 @@ impl Shard {
             hash,
             limit,
             key,
+            is_repeat,
         } = take;
         if let Some(claim) = key
             && let Some(remembered) = self.keys.find(&claim, now)
@@ -151,8 +152,10 @@ impl Shard {
         admit_key(key, turn)?;
         let mailbox = self.current_mailbox(&username, hash, turn);
         let range = mailbox.and_then(|handle| self.mailboxes.get(handle).oldest(limit));
-        // An empty answer to a forwarded call binds nobody: whoever repeats it never saw it.
-        let is_remembered = range.is_some() || key.is_some_and(|key| key.is_of_client());
+        // An empty answer to the first attempt of a forwarded call binds nobody: whoever repeats it never
+        // saw it. After a repeat the first attempt may still come, and must find nothing either.
+        let binds = is_repeat || key.is_some_and(|key| key.is_of_client());
+        let is_remembered = range.is_some() || key.is_some() && binds;
         if is_remembered {
             self.record(
                 turn,

@@ -100,10 +100,25 @@ impl Bench {
                     hash,
                     limit,
                     key,
+                    is_repeat: false,
                 },
                 turn,
             )
         })
+    }
+
+    /// An attempt of a read that another node forwards; always the same call.
+    fn take_forwarded(&mut self, name: &str, is_repeat: bool) -> usize {
+        let username = Username::from_stored(name);
+        let take = Take {
+            hash: username.hash(),
+            username,
+            limit: 10,
+            key: Some(KeyClaim::of_call([9; 16])),
+            is_repeat,
+        };
+        let delivery = self.turn(|shard, turn| shard.take(take, turn));
+        delivery.expect("a read").messages.len()
     }
 
     fn find(&mut self, id: MessageId) -> Found {
@@ -132,6 +147,7 @@ impl Bench {
         }
         bench.tally.unread = bench.shard.resume(high_water, &bench.usage) as i64;
         bench.now = self.now;
+        bench.batches = self.batches.clone();
         bench
     }
 }
@@ -318,10 +334,43 @@ fn the_journal_is_needed_as_long_as_a_message_or_a_key_is() {
     assert_eq!(bench.shard.base(), None);
 }
 
+#[test]
+fn a_late_first_attempt_of_a_read_finds_nothing_after_its_repeat_was_answered() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.take_forwarded("alice", true), 0);
+    bench.post("alice", "text", 60_000, None).expect("accepted");
+    assert_eq!(bench.take_forwarded("alice", false), 0);
+    assert_eq!(bench.count("alice"), 1, "it waits for another read");
+}
+
+#[test]
+fn what_ends_after_a_flush_is_never_within_the_time_that_it_archived() {
+    let mut bench = Bench::new();
+    let kept = bench
+        .post("alice", "text", 60_000, None)
+        .expect("accepted")
+        .id;
+    bench.post("bob", "text", 60_000, None).expect("accepted");
+    bench.take("bob", 1, None).expect("read");
+    // A new owner, whose clock stands just behind what the old one recorded last.
+    let mut bench = bench.recovered();
+    bench.now -= 5;
+    let now = UnixMs(bench.now);
+    assert!(bench.shard.flush(now).is_some());
+    bench.take("alice", 1, None).expect("read");
+    bench.turn(Shard::archived);
+    let mut bench = bench.recovered();
+    assert!(
+        matches!(bench.find(kept), Found::Ended(_)),
+        "not archived yet"
+    );
+}
+
 /// Does what the host and the archiver do, with an archive that takes everything.
 fn archive_all(bench: &mut Bench) {
     bench.turn(|shard, turn| shard.expire_due(turn, u64::MAX));
-    if bench.shard.flush().is_some() {
+    let now = UnixMs(bench.now);
+    if bench.shard.flush(now).is_some() {
         bench.turn(Shard::archived);
     }
 }

@@ -34,7 +34,7 @@ impl HighWater {
 }
 
 /// Records that become durable together, with what wants to be known when they are.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Group {
     bytes: Vec<u8>,
     records: u32,

@@ -89,6 +89,7 @@ fn decide(criterion: &mut Criterion) {
                 hash,
                 limit: usize::MAX,
                 key,
+                is_repeat: false,
             };
             (accepted, table.turn(|shard, turn| shard.take(take, turn)))
         });

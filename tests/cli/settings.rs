@@ -233,6 +233,30 @@ fn the_open_flag_is_a_word_of_its_own_and_may_be_taken_back() {
 }
 
 #[test]
+fn what_a_cluster_cannot_carry_stops_the_start_with_one_line() {
+    let directory = directory();
+    let run = Run::within(directory.path());
+    let cluster = [
+        "serve",
+        "--redis=redis://127.0.0.1:1",
+        "--scylla=127.0.0.1:1",
+    ];
+    for (setting, value) in [
+        ("mailbox-bytes-max", "30MiB"),
+        ("mailbox-messages-max", "100000"),
+        ("text-bytes-max", "5MiB"),
+        ("request-timeout", "31s"),
+        ("durability", "memory"),
+    ] {
+        let flag = format!("--{setting}={value}");
+        let mut arguments = cluster.to_vec();
+        arguments.extend([flag.as_str(), "--body-bytes-max=16MiB"]);
+        let line = run.of(&arguments).failure(2);
+        assert!(line.contains(setting), "{flag}: {line}");
+    }
+}
+
+#[test]
 fn the_help_of_serve_shows_each_setting_with_its_default_and_variable() {
     let directory = directory();
     let help = Run::within(directory.path())

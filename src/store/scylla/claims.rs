@@ -47,7 +47,11 @@ impl ScyllaClaims {
     /// [`ScyllaError::Call`].
     pub async fn owners(&self) -> Result<Vec<ClaimedBy>, ScyllaError> {
         let node = self.node.clone();
-        let owners = async move { node.claims.owners(&node.cql).await };
+        let owners = async move {
+            let owners = node.claims.owners(&node.cql).await;
+            node.note(owners.is_ok());
+            owners
+        };
         let owners = self.on.run(owners).await;
         owners.map_err(ScyllaError::of("cannot read the claims"))
     }

@@ -101,6 +101,8 @@ pub struct Part {
     pub shard: Shard,
     /// Encoded records, each piece one frame.
     pub pieces: Vec<Vec<u8>>,
+    /// The newest time of its records.
+    pub at: UnixMs,
 }
 
 /// Splits the records of a group by shard, and those of a shard into frames.
@@ -114,9 +116,11 @@ pub fn split(group: &[u8]) -> Vec<Part> {
         let place = parts.iter().rposition(|part| part.shard == shard);
         let place = place.unwrap_or_else(|| {
             let pieces = vec![Vec::new()];
-            parts.push(Part { shard, pieces });
+            let at = record.at;
+            parts.push(Part { shard, pieces, at });
             parts.len() - 1
         });
+        parts[place].at = parts[place].at.max(record.at);
         let pieces = &mut parts[place].pieces;
         let last = pieces.last_mut().expect("a part has a piece");
         if !last.is_empty() && last.len() + record.bytes() > RECORDS_BYTES_MAX {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cluster::ownership::recovery::{Scan, Step};
 use cluster::shard::Shard;
+use tokio::time::timeout_at;
 
 use super::background::Background;
 use super::error::ScyllaError;
@@ -22,6 +23,9 @@ const RECOVERED_AT_ONCE: usize = 4;
 
 /// A group that is on its way for longer is a sign that the store is away.
 const SILENT_MS: u64 = 1_500;
+
+/// A frame that is on its way for longer, when others got through, is given up with its shard.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// The journals of the shards that this process holds.
 pub struct ScyllaJournal {
@@ -67,7 +71,7 @@ impl Journal for ScyllaJournal {
     /// The store did not answer the last call, or is silent for so long that it looks like it.
     fn is_away(&self) -> bool {
         let since_ms = self.appending_since.load(Ordering::Relaxed);
-        self.node.cql.is_away() || since_ms > 0 && self.now_ms() > since_ms + SILENT_MS
+        self.node.is_away() || since_ms > 0 && self.now_ms() > since_ms + SILENT_MS
     }
 
     fn position(&self, shard: ShardId) -> Position {
@@ -124,7 +128,9 @@ async fn append(
     let written: Vec<_> = parts.iter().map(|part| ShardId(part.shard.0)).collect();
     let mut lost = Vec::new();
     let mut writes = Vec::with_capacity(parts.len());
-    for Part { shard, pieces } in parts {
+    for Part { shard, pieces, at } in parts {
+        // The time is the shard's own; an id stamp of others does no harm.
+        let high_water = HighWater { at, ..high_water };
         match node.seat(shard) {
             Ok(seat) => writes.push((
                 shard,
@@ -136,7 +142,25 @@ async fn append(
         }
     }
     let mut marks = Vec::with_capacity(writes.len());
-    for (shard, seat, write) in writes {
+    let (mut silent, until) = (Vec::new(), Instant::now() + SILENT);
+    for (shard, seat, mut write) in writes {
+        match timeout_at(until.into(), &mut write).await {
+            Ok(Ok(Ok(mark))) => marks.push((shard, seat, mark)),
+            Ok(_) => lost.push(ShardId(shard.0)),
+            Err(_) => silent.push((shard, seat, write)),
+        }
+    }
+    let is_store_well = !marks.is_empty();
+    for (shard, seat, write) in silent {
+        if is_store_well {
+            // What one partition does not take must not stop all others: the shard is given up, and comes
+            // back by a new claim, wherever that gets through (R5).
+            tracing::warn!(
+                shard = shard.0,
+                "giving up a shard whose journal takes nothing"
+            );
+            node.unseat(shard);
+        }
         match write.await {
             Ok(Ok(mark)) => marks.push((shard, seat, mark)),
             _ => lost.push(ShardId(shard.0)),

@@ -4,7 +4,7 @@
 //! this file has what they share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// Fence reads start at most 500 times a second (R4).
 const FENCE_PAUSE: Duration = Duration::from_millis(2);
 
+/// As many calls without an answer, and none with one between, say that the store is away.
+const UNANSWERED_MAX: u32 = 2;
+
 /// What all seats of this process share.
 pub(super) struct Node {
     pub(super) me: Claimant,
@@ -39,6 +42,8 @@ pub(super) struct Node {
     pub(super) on: Handle,
     seats: RwLock<BTreeMap<Shard, Arc<Seat>>>,
     gate: Mutex<GateKeeper>,
+    /// Calls for shards since the last one that was answered.
+    unanswered: AtomicU32,
     /// Where the next frame of each shard goes, for whoever must not wait for its seat.
     positions: Vec<AtomicU64>,
 }
@@ -70,6 +75,7 @@ impl Node {
             on: Handle::current(),
             seats: RwLock::default(),
             gate: Mutex::default(),
+            unanswered: AtomicU32::new(0),
             positions: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
         })
     }
@@ -171,6 +177,21 @@ impl Node {
         }
     }
 
+    /// Whether the last calls for shards got no answer. One alone may only have lost against another.
+    /// Look-ups in the archive do not count: what they meet may be the trouble of one partition.
+    pub(super) fn is_away(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) >= UNANSWERED_MAX
+    }
+
+    /// Notes whether a call got an answer.
+    pub(super) fn note(&self, is_answered: bool) {
+        if is_answered {
+            self.unanswered.store(0, Ordering::Relaxed);
+        } else {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The answer, or after the back-off that there was none. A store that is away is told once a
     /// call, quietly: it is tried again until it is back.
     pub(super) async fn answer<T>(
@@ -178,6 +199,7 @@ impl Node {
         action: &'static str,
         answer: Result<T, CqlError>,
     ) -> Result<T, NoAnswer> {
+        self.note(answer.is_ok());
         match answer {
             Ok(answer) => Ok(answer),
             Err(error) => {

@@ -5,7 +5,6 @@
 //! that finds no connection makes a new session, and the first one that gets through is everybody's.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -27,9 +26,6 @@ use crate::metrics::StoreMetrics;
 /// How long nobody tries to make a session after one could not be made.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
-/// As many calls without an answer, and none with one between, say that the store is away.
-const UNANSWERED_MAX: u32 = 2;
-
 /// Executes prepared statements, whatever becomes of connections.
 pub struct Cql {
     connector: Connector,
@@ -38,8 +34,6 @@ pub struct Cql {
     session: RwLock<Arc<Session>>,
     /// When the last attempt to replace the session failed; held by the one who tries.
     replacing: Mutex<Option<Instant>>,
-    /// Calls since the last one that was answered.
-    unanswered: AtomicU32,
     metrics: Option<StoreMetrics>,
 }
 
@@ -62,7 +56,6 @@ impl Cql {
             keyspace: settings.address.keyspace.clone(),
             session: RwLock::new(Arc::new(session)),
             replacing: Mutex::new(None),
-            unanswered: AtomicU32::new(0),
             metrics,
         })
     }
@@ -75,11 +68,6 @@ impl Cql {
     /// The keyspace of all tables.
     pub fn keyspace(&self) -> &str {
         &self.keyspace
-    }
-
-    /// Whether the last calls got no answer. One alone may only have lost against another.
-    pub fn is_away(&self) -> bool {
-        self.unanswered.load(Ordering::Relaxed) >= UNANSWERED_MAX
     }
 
     /// Prepares a statement, in which `{}` stands for the keyspace and a dot.
@@ -171,11 +159,6 @@ impl Cql {
         if let Some(metrics) = &self.metrics {
             metrics.scylla.observe(started.elapsed().as_secs_f64());
             metrics.scylla_errors.inc_by(u64::from(answer.is_err()));
-        }
-        if matches!(answer, Err(CqlError::NotSent(_) | CqlError::Ambiguous(_))) {
-            self.unanswered.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.unanswered.store(0, Ordering::Relaxed);
         }
         answer
     }
