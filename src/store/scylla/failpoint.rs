@@ -49,18 +49,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_pauses_once_and_until_it_is_told_to_go_on() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("a directory");
         let (armed, reached) = ("frame-sent-7", "frame-sent-7.reached");
-        fs::write(directory.path().join(armed), "pause").unwrap();
+        fs::write(directory.path().join(armed), "pause").expect("armed");
         let reach = |shard| reach_in(directory.path(), "frame-sent", Shard(shard));
-        timeout(SOON, reach(8)).await.unwrap();
+        timeout(SOON, reach(8))
+            .await
+            .expect("another shard goes on");
         let pausing = reach(7);
         tokio::pin!(pausing);
         let short = timeout(LOOK_EVERY * 4, &mut pausing).await;
         assert!(short.is_err(), "it pauses");
         assert!(!directory.path().join(armed).exists());
-        fs::remove_file(directory.path().join(reached)).unwrap();
-        timeout(SOON, pausing).await.unwrap();
-        timeout(SOON, reach(7)).await.unwrap();
+        fs::remove_file(directory.path().join(reached)).expect("reached");
+        timeout(SOON, pausing).await.expect("it goes on");
+        timeout(SOON, reach(7)).await.expect("it pauses once");
     }
 }
