@@ -121,5 +121,7 @@ fn a_claimant_hangs_at(place: &str, next: &str) {
     race.cluster.await_owned();
     assert_eq!(race.read(CLAIMANT), ["first", "second"]);
     assert!(race.read(OWNER).is_empty());
-    race.conclude(CLAIMANT);
+    // The claimant may still take shards that it had for its own: reads there without a key may be in
+    // doubt.
+    race.conclude(OWNER);
 }
