@@ -6,6 +6,8 @@ use bytes::Bytes;
 use cluster::peer::Owner as Hint;
 use cluster::peer::handler::{Answer as PeerAnswer, Call as PeerCall, Handler};
 use cluster::peer::identity::Peer;
+#[cfg(debug_assertions)]
+use cluster::shard::Shard;
 use tokio::task::spawn_local;
 
 use super::control::Control;
@@ -16,6 +18,8 @@ use super::routing::{Owner, Remote};
 use super::wire::{self, Answer, Call};
 use crate::domain::username::ShardId;
 use crate::shard::call::{CallError, Refusal};
+#[cfg(debug_assertions)]
+use crate::store::scylla::failpoint;
 
 /// The answering side of a node, for its one thread.
 pub struct Serve {
@@ -62,7 +66,10 @@ async fn answer_call(control: &Control, call: &[u8]) -> PeerAnswer {
         return PeerAnswer::NotOwner(None);
     };
     let shard = call.shard();
-    match answer_here(&control.shared.hosts, call).await {
+    let answer = answer_here(&control.shared.hosts, call).await;
+    #[cfg(debug_assertions)]
+    failpoint::reach("answered", Shard(shard.0)).await;
+    match answer {
         Err(CallError::Refused(Refusal::NotHere)) => PeerAnswer::NotOwner(hint(control, shard)),
         // The hosts of a node that ends are gone; the shard is elsewhere soon.
         Err(CallError::Busy) if control.is_draining.get() => PeerAnswer::Draining,

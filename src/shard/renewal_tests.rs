@@ -1,8 +1,8 @@
 //! When a shard records old messages again, which ones, and what the journal may let go.
 
-use super::super::super::renewal::SharedJournal;
 use super::*;
 use crate::domain::event::Kept;
+use crate::shard::renewal::SharedJournal;
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * HOUR_MS;

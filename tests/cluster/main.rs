@@ -16,6 +16,8 @@ mod redis;
 #[allow(dead_code, reason = "this target uses a part of it")]
 mod cql_server;
 
+mod failpoint;
+
 mod cluster;
 
 mod node;
@@ -31,3 +33,5 @@ mod planned;
 mod dependencies;
 
 mod refusals;
+
+mod races;

@@ -1,13 +1,14 @@
 //! One node as a process: started, paused, ended in every way, and started again at its addresses.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::failpoint::{Act, Failpoint};
 use crate::support::client::Client;
 use crate::support::server::{command, free_port};
 use crate::support::{LOOK_EVERY, eventually};
@@ -50,7 +51,9 @@ impl Node {
             .create(true)
             .append(true)
             .open(directory.join("log"));
-        let child = command(directory, &arguments, log.unwrap()).spawn();
+        let child = command(directory, &arguments, log.unwrap())
+            .env("MAYFLY_FAILPOINTS", self.failpoints())
+            .spawn();
         self.process = Some(child.unwrap());
     }
 
@@ -150,9 +153,18 @@ impl Node {
         }
     }
 
+    /// Arms one of its failpoints for a shard.
+    pub fn arm(&self, place: &str, shard: u16, act: Act) -> Failpoint {
+        Failpoint::arm(&self.failpoints(), place, shard, act)
+    }
+
     /// What it wrote to standard error, over all its lives.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    fn failpoints(&self) -> PathBuf {
+        self.directory.path().join("failpoints")
     }
 
     fn signal(&self, name: &str) {

@@ -179,10 +179,15 @@ impl Tables {
 
     /// The rows first, then their order: what is listed can be read.
     async fn put(&self, writes: Writes) -> Result<(), CqlError> {
+        #[cfg(debug_assertions)]
+        reach("archive-sent", &writes.keys).await;
         let calls = writes.calls.into_iter();
         let calls = calls.map(|call| async move { self.cql.batch(&self.put, &call).await });
         run_all(calls.collect()).await?;
-        self.history.put(&self.cql, &writes.keys).await
+        self.history.put(&self.cql, &writes.keys).await?;
+        #[cfg(debug_assertions)]
+        reach("archive-written", &writes.keys).await;
+        Ok(())
     }
 
     async fn get(&self, id: MessageId) -> Result<Option<Ended>, CqlError> {
@@ -272,4 +277,12 @@ fn calls((shard, bucket): (i32, i64), all: &[&Ended]) -> Vec<Vec<RowValues>> {
         last.push((shard, bucket, id, ended_at, row, stamp));
     }
     calls
+}
+
+/// A place is reached with the shards of these rows.
+#[cfg(debug_assertions)]
+async fn reach(place: &str, keys: &[ArchiveKey]) {
+    for key in keys {
+        super::failpoint::reach(place, cluster::shard::Shard(key.shard.0)).await;
+    }
 }

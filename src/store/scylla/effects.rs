@@ -4,8 +4,12 @@
 use std::sync::Arc;
 
 use cluster::ownership::claim::ClaimState;
+#[cfg(debug_assertions)]
+use cluster::ownership::claim::{ClaimRow, Expected};
 use cluster::ownership::tenure::{Effect, Input};
 
+#[cfg(debug_assertions)]
+use super::failpoint;
 use super::frame::Frame;
 use super::seat::{Seat, SegmentRead, State};
 
@@ -93,16 +97,28 @@ impl Seat {
                 Input::Row(node.answer("cannot read a claim", row).await)
             }
             Effect::Swap { expected, row } => {
+                #[cfg(debug_assertions)]
+                let places = swap_places(expected, &row);
+                #[cfg(debug_assertions)]
+                failpoint::reach(places.0, shard).await;
                 let swap = claims.swap(cql, shard, expected, &row).await;
+                #[cfg(debug_assertions)]
+                failpoint::reach(places.1, shard).await;
                 Input::Swapped(node.answer("cannot swap a claim", swap).await)
             }
             Effect::WriteFence { node: whose, epoch } => {
                 let written = node.fences.write(cql, whose, shard, epoch).await;
                 let written = node.answer("cannot write a fence", written).await;
+                #[cfg(debug_assertions)]
+                failpoint::reach("fenced", shard).await;
                 Input::FenceWritten(whose, written)
             }
             Effect::WriteFrame { frame, .. } => {
+                #[cfg(debug_assertions)]
+                failpoint::reach("frame-sent", shard).await;
                 let written = node.writer.write(shard, frame).await;
+                #[cfg(debug_assertions)]
+                failpoint::reach("frame-written", shard).await;
                 Input::FrameWritten(node.answer("cannot write a frame", written).await)
             }
             Effect::DeleteSegment { epoch, segment } => {
@@ -118,5 +134,16 @@ impl Seat {
             }
             _ => return None,
         })
+    }
+}
+
+/// What is reached before and after a change of a claim row.
+#[cfg(debug_assertions)]
+fn swap_places(expected: Expected, row: &ClaimRow) -> (&'static str, &'static str) {
+    match expected {
+        _ if row.state == ClaimState::Claimed => ("claim-sent", "claim-won"),
+        Expected::Claim(_, ClaimState::Claimed, _) => ("recovered", "sealed"),
+        Expected::Claim(claim, ..) if claim == row.claim => ("trim-sent", "trimmed"),
+        _ => ("offered", "taken"),
     }
 }

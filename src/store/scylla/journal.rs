@@ -185,6 +185,8 @@ async fn released(node: &Arc<Node>, marks: Vec<(Shard, Arc<Seat>, u64)>) -> Vec<
         if seat.released(mark).await.is_err() {
             lost.push(ShardId(shard.0));
         }
+        #[cfg(debug_assertions)]
+        super::failpoint::reach("gate-passed", shard).await;
     }
     if let Some(metrics) = node.cql.metrics() {
         metrics.gate.observe(started.elapsed().as_secs_f64());

@@ -30,6 +30,9 @@ pub mod frame_table;
 
 mod frame_writer;
 
+#[cfg(debug_assertions)]
+pub mod failpoint;
+
 mod background;
 
 mod node;
