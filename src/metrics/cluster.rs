@@ -24,6 +24,8 @@ pub struct ClusterMetrics {
     pub clock_skew: Gauge,
     /// Shards that two members said they serve under one epoch.
     pub two_owners: IntCounter,
+    /// Journals that were sealed before a frame whose answer had left.
+    pub short_seals: IntCounter,
     /// Shards that come and go.
     pub moves: MoveMetrics,
     /// Calls between nodes.
@@ -97,6 +99,10 @@ impl ClusterMetrics {
             two_owners: make.counter(
                 "owner_violations_total",
                 "Shards that two members said they serve under one epoch; must stay 0.",
+            ),
+            short_seals: make.counter(
+                "seal_violations_total",
+                "Shards lost whose journal was sealed before a frame whose answer had left; must stay 0.",
             ),
             moves: MoveMetrics::new(&make),
             calls: CallMetrics::new(&make),

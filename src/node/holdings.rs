@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cluster::shard::Epoch;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::sleep;
 
 use super::forward::Shared;
@@ -25,10 +25,14 @@ use crate::shard::usage::Usage;
 use crate::shard::value::Shard;
 use crate::store::StoreError;
 use crate::store::claims;
-use crate::store::scylla::ScyllaStores;
+use crate::store::scylla::{Released, ScyllaStores};
 
 /// How long a host that gives no answer is left alone.
 const FORGET_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long and how often the seal of a lost shard is waited for.
+const AUDIT_PAUSE: Duration = Duration::from_secs(2);
+const AUDIT_TRIES: u32 = 10;
 
 /// Everything that a shard needs to be here.
 pub struct Holdings {
@@ -164,8 +168,28 @@ impl Holdings {
         self.shared.metrics.cluster.moves.lost.inc();
         tracing::info!(shard = shard.0, "another node claimed the shard");
         self.shared.routing.leave(shard, Owner::Nobody);
-        self.stores.claims.release_shard(shard);
+        let released = self.stores.claims.release_shard(shard);
+        spawn_local(self.clone().audit(shard, released));
         self.forget(shard).await;
+    }
+
+    /// Looks whether the next owner has read everything that answers of this one rest on. That it does is
+    /// what the protocol is for; here it is seen.
+    async fn audit(self: Rc<Self>, shard: ShardId, released: Released) {
+        for _ in 0..AUDIT_TRIES {
+            sleep(AUDIT_PAUSE).await;
+            match self.stores.claims.is_sealed_short(shard, released).await {
+                Ok(Some(true)) => {
+                    self.shared.metrics.cluster.short_seals.inc();
+                    let (shard, epoch) = (shard.0, released.epoch.0);
+                    tracing::error!(shard, epoch, "acknowledged messages are lost: report this");
+                    return;
+                }
+                Ok(Some(false)) => return,
+                // Not sealed yet, or the store is away.
+                Ok(None) | Err(_) => {}
+            }
+        }
     }
 
     /// Drops the memory of a shard, and waits until nothing of it is on its way to the journal.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cluster::ownership::claim::ClaimRow;
 use cluster::ownership::tenure::Offer;
 use cluster::shard::Shard;
 
@@ -9,6 +10,7 @@ use super::background::Background;
 use super::claim_table::ClaimedBy;
 use super::error::ScyllaError;
 use super::node::Node;
+pub use super::seat::Released;
 use super::seat::Seat;
 use crate::domain::username::ShardId;
 use crate::store::StoreError;
@@ -57,9 +59,29 @@ impl ScyllaClaims {
     }
 
     /// Lets go of a shard, whatever is under way: its memory is to be dropped, and it comes back only
-    /// by a new claim.
-    pub fn release_shard(&self, shard: ShardId) {
-        self.node.unseat(Shard(shard.0));
+    /// by a new claim. Tells how far answers have left.
+    pub fn release_shard(&self, shard: ShardId) -> Released {
+        let shard = Shard(shard.0);
+        let released = self.node.seat(shard).map(|seat| seat.released_frames());
+        self.node.unseat(shard);
+        released.unwrap_or_default()
+    }
+
+    /// Whether the journal of an epoch whose answers have left was sealed before one of them: the promise
+    /// is broken then. `None` while it is not sealed.
+    ///
+    /// # Errors
+    /// [`ScyllaError::Call`].
+    pub async fn is_sealed_short(
+        &self,
+        shard: ShardId,
+        released: Released,
+    ) -> Result<Option<bool>, ScyllaError> {
+        let node = self.node.clone();
+        let row = async move { node.claims.read(&node.cql, Shard(shard.0)).await };
+        let row = self.on.run(row).await;
+        let row = row.map_err(ScyllaError::of("cannot read a claim"))?;
+        Ok(row.and_then(|row| is_short(&row, released)))
     }
 
     /// Freezes a shard: what was appended is durable and past the gate, and nothing more can be
@@ -121,9 +143,68 @@ impl Claims for ScyllaClaims {
     }
 }
 
+/// Whether the row seals an epoch before what has left of it. Epochs without a frame are not in the row,
+/// and those before the base are not either: these were read in whole before.
+fn is_short(row: &ClaimRow, released: Released) -> Option<bool> {
+    if row.epoch <= released.epoch {
+        return None;
+    }
+    match row.chain.iter().find(|link| link.epoch == released.epoch) {
+        Some(link) => link.sealed.map(|sealed| sealed < released.frames),
+        None => Some(released.frames > 0 && row.base.epoch <= released.epoch),
+    }
+}
+
 async fn claim(node: &Arc<Node>, shard: Shard) -> Result<Epoch, ScyllaError> {
     let seat = Seat::claim(node, shard);
     node.seat_anew(shard, seat.clone());
     let claimed = seat.until(|progress| progress.is_claimed).await?;
     Ok(Epoch(claimed.epoch.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::ownership::claim::{Base, ClaimState, Link};
+    use cluster::shard::Epoch;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_seal_is_short_when_it_leaves_out_a_frame_whose_answer_has_left() {
+        let row = |epoch, chain: &[(u64, Option<u64>)], base| ClaimRow {
+            epoch: Epoch(epoch),
+            owner: cluster::member::Generation(Uuid::nil()),
+            owner_address: String::new(),
+            claim: Uuid::nil(),
+            state: ClaimState::Serving,
+            chain: chain
+                .iter()
+                .map(|(epoch, sealed)| Link {
+                    epoch: Epoch(*epoch),
+                    owner: cluster::member::Generation(Uuid::nil()),
+                    sealed: *sealed,
+                })
+                .collect(),
+            base: Base {
+                epoch: Epoch(base),
+                seq: 0,
+            },
+        };
+        let released = Released {
+            epoch: Epoch(3),
+            frames: 7,
+        };
+        for (row, expected) in [
+            (row(3, &[(3, None)], 3), None),
+            (row(4, &[(3, None), (4, None)], 3), None),
+            (row(4, &[(3, Some(7)), (4, None)], 3), Some(false)),
+            (row(4, &[(3, Some(8)), (4, None)], 3), Some(false)),
+            (row(4, &[(3, Some(6)), (4, None)], 3), Some(true)),
+            (row(4, &[(4, None)], 3), Some(true)),
+            (row(4, &[(4, None)], 4), Some(false)),
+        ] {
+            assert_eq!(is_short(&row, released), expected, "{row:?}");
+        }
+    }
 }

@@ -45,16 +45,20 @@ impl Seat {
                 state.replay.extend(frames);
                 progress.send_modify(|_| ());
             }
-            Effect::Serve { epoch } => progress.send_modify(|progress| {
-                progress.is_claimed = true;
-                progress.serves = Some(epoch);
-                progress.offer = None;
-            }),
+            Effect::Serve { epoch } => {
+                state.serve(epoch);
+                progress.send_modify(|progress| {
+                    progress.is_claimed = true;
+                    progress.serves = Some(epoch);
+                    progress.offer = None;
+                });
+            }
             Effect::AskGate { epoch, mark } => {
                 self.node.ask_gate(self.shard, epoch, mark);
                 progress.send_modify(|progress| progress.written = mark);
             }
             Effect::Release { through } => {
+                state.release(through);
                 progress.send_modify(|progress| progress.released = through);
             }
             Effect::Frozen(offer) => {

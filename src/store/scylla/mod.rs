@@ -60,7 +60,7 @@ use crate::config::scylla::ScyllaSettings;
 use crate::metrics::StoreMetrics;
 pub use archive::ScyllaArchive;
 use background::Background;
-pub use claims::ScyllaClaims;
+pub use claims::{Released, ScyllaClaims};
 use connect::Purpose;
 use error::ScyllaError;
 pub use journal::ScyllaJournal;

@@ -3,6 +3,7 @@
 //! It is driven from outside (claim, write, freeze, trim) and by the outcomes of its own IO, which is
 //! done in `effects`. It decides nothing: that is `cluster::ownership::tenure`.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster::ownership::claim::{Base, Link};
@@ -53,6 +54,18 @@ pub(super) struct State {
     pub(super) read: Option<SegmentRead>,
     /// Frames that wait to be visited.
     pub(super) replay: Vec<Frame>,
+    /// What answers have left of, and the frames by the marks that will let more leave.
+    pub(super) released: Released,
+    pub(super) submitted: VecDeque<(u64, u64)>,
+}
+
+/// How much of an epoch's journal answers rest on that have left this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its frames up to the last of them: no seal may be shorter.
+    pub frames: u64,
 }
 
 /// A segment to read, from one of its frames on.
@@ -98,6 +111,8 @@ impl Seat {
             high_water,
             read: None,
             replay: Vec::new(),
+            released: Released::default(),
+            submitted: VecDeque::new(),
         };
         let seat = Arc::new(Seat {
             shard,
@@ -166,6 +181,7 @@ impl Seat {
         state.high_water = state.high_water.max(high_water);
         let frame = Frame::new(self.shard, place, state.high_water, records);
         let mark = state.next_mark();
+        state.submitted.push_back((mark, place.seq + 1));
         self.handle_locked(&mut state, Input::Submit { frame, mark });
         Some(mark)
     }
@@ -262,6 +278,11 @@ impl Seat {
         row.chain.iter().map(scan).collect()
     }
 
+    /// What answers have left of.
+    pub(super) fn released_frames(&self) -> Released {
+        self.state().released
+    }
+
     /// At or above the time and id of every record of the shard.
     pub(super) fn high_water(&self) -> HighWater {
         self.state().high_water
@@ -339,6 +360,19 @@ impl Seat {
 }
 
 impl State {
+    /// Notes that everything up to this mark may leave.
+    pub(super) fn release(&mut self, through: u64) {
+        while let Some((_, frames)) = self.submitted.pop_front_if(|(mark, _)| *mark <= through) {
+            self.released.frames = frames;
+        }
+    }
+
+    /// Notes that an epoch begins.
+    pub(super) fn serve(&mut self, epoch: Epoch) {
+        self.submitted.clear();
+        self.released = Released { epoch, frames: 0 };
+    }
+
     fn next_mark(&mut self) -> u64 {
         self.mark += 1;
         self.mark
