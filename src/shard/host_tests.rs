@@ -11,7 +11,8 @@ use super::super::host_upkeep::UPKEEP_PARTS;
 use super::super::moves::Move;
 use super::super::spread::Spread;
 use super::*;
-use crate::domain::id::MessageId;
+use crate::domain::event::{Event, Posted};
+use crate::domain::id::{IdStamp, MessageId};
 use crate::domain::message::{Attributes, Content};
 use crate::domain::username::{ShardId, Username};
 use crate::store::StoreError;
@@ -20,17 +21,35 @@ use crate::store::journal::{Appended, Position, Visit};
 
 /// A journal that waits with each group until it is told which shards were lost meanwhile.
 #[derive(Debug)]
-struct ToldJournal(Mutex<Receiver<Vec<ShardId>>>);
+struct ToldJournal {
+    told: Mutex<Receiver<Vec<ShardId>>>,
+    done: Mutex<Vec<Done>>,
+}
+
+/// What became of the journal, in order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Done {
+    Appended,
+    Trimmed(ShardId, Position),
+}
+
+impl ToldJournal {
+    fn note(&self, done: Done) {
+        let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(done);
+    }
+}
 
 impl Journal for ToldJournal {
     async fn append(&self, _: &Group) -> Result<Appended, StoreError> {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let lost = told.recv().unwrap_or_default();
+        self.note(Done::Appended);
         Ok(Appended { lost })
     }
 
     fn position(&self, _: ShardId) -> Position {
-        Position(0)
+        Position(1)
     }
 
     fn has_room(&self) -> bool {
@@ -41,7 +60,8 @@ impl Journal for ToldJournal {
         Ok(HighWater::default())
     }
 
-    async fn trim(&self, _: ShardId, _: Position) -> Result<(), StoreError> {
+    async fn trim(&self, shard: ShardId, base: Position) -> Result<(), StoreError> {
+        self.note(Done::Trimmed(shard, base));
         Ok(())
     }
 }
@@ -66,13 +86,26 @@ struct Bench {
     lost: Sender<Vec<ShardId>>,
     offered: Receiver<FlushBatch>,
     metrics: Arc<Metrics>,
+    journal: Arc<ToldJournal>,
 }
 
 impl Bench {
     /// The shards of these two are looked after in one turn.
     fn new(alice: &Username, bob: &Username) -> Bench {
+        Bench::recovered(alice, bob, |_, _| ())
+    }
+
+    /// The same with a past of the first shard.
+    fn recovered(
+        alice: &Username,
+        bob: &Username,
+        replay: impl FnOnce(&mut Shard, UnixMs),
+    ) -> Bench {
         let (lost, told) = channel();
-        let journal = Arc::new(ToldJournal(Mutex::new(told)));
+        let journal = Arc::new(ToldJournal {
+            told: Mutex::new(told),
+            done: Mutex::default(),
+        });
         let pause = Pause {
             per_record: Duration::ZERO,
             longest: Duration::ZERO,
@@ -85,7 +118,7 @@ impl Bench {
             limits: Arc::default(),
             usage: Arc::new(Usage::new(1 << 30, 1_000)),
             staging: committer.expect("a thread").staging(0),
-            journal,
+            journal: journal.clone(),
             archiver,
             metrics: metrics.clone(),
             gate: Gate::Fence,
@@ -96,11 +129,14 @@ impl Bench {
         let others = ShardId::all().filter(|id| *id != first && *id != last);
         let ids = [first].into_iter().chain(others.take(7)).chain([last]);
         let shards = ids.map(|id| Shard::new(id, clock.now(), Spread::new(7)));
+        let mut shards: Vec<_> = shards.collect();
+        replay(&mut shards[0], clock.now());
         Bench {
-            host: ShardHost::start_here(seat, shards.collect()),
+            host: ShardHost::start_here(seat, shards),
             lost,
             offered,
             metrics,
+            journal,
         }
     }
 
@@ -230,5 +266,41 @@ fn what_was_archived_while_its_shard_was_frozen_is_archived_again_and_then_let_g
         bench.host.do_send(Archived(vec![(shard, 0)]));
         assert_eq!(bench.find(first).await, Found::Elsewhere);
         assert!(matches!(bench.find(second).await, Found::Ended(_)));
+    });
+}
+
+#[test]
+fn the_journal_keeps_where_an_old_message_was_until_it_is_durable_where_it_was_recorded_again() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    run(async {
+        let [alice, bob] = names();
+        let stamp = |now: UnixMs| IdStamp {
+            ms: UnixMs(now.0 - 2 * DAY_MS),
+            counter: 0,
+        };
+        let bench = Bench::recovered(&alice, &bob, |shard, now| {
+            let posted = Posted {
+                username: alice.as_str(),
+                id: MessageId::new(stamp(now), alice.hash().route(), 5),
+                expires_at: now.plus_ms(DAY_MS),
+                text: "old",
+                attributes: Attributes::default(),
+                key: None,
+            };
+            shard.replay(Position(0), stamp(now).ms, Event::Posted(posted));
+            shard.resume(HighWater::default(), &Usage::new(0, 0));
+        });
+        bench.look_after().await;
+        // What follows is in one group with it or in several.
+        (0..8).for_each(|_| bench.commit(&[]));
+        let young = bench.post(&bob).await;
+        bench.find(young).await;
+        bench.look_after().await;
+        bench.find(young).await;
+        let done = bench.journal.done.lock().expect("no panic");
+        let place = |one: Done| done.iter().position(|other| *other == one);
+        let trimmed = place(Done::Trimmed(shard_of(&alice), Position(1)));
+        let appended = place(Done::Appended).expect("it was recorded again");
+        assert!(trimmed.expect("it is let go") > appended);
     });
 }
