@@ -6,6 +6,7 @@
 //! `placement` for who should own what.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ use crate::domain::username::ShardId;
 use crate::shard::clock::Clock;
 use crate::store::journal::Journal;
 
+/// How long a peer's word that it drains counts: by then the registry says so, or it drains no more.
+const DRAINER_KEPT_FOR: Duration = Duration::from_secs(3);
+
 /// The state of the node's one thread.
 pub struct Control {
     pub(super) shared: Arc<Shared>,
@@ -44,6 +48,8 @@ pub struct Control {
     /// What this node tells of itself.
     pub(super) me: RefCell<Member>,
     pub(super) is_draining: Cell<bool>,
+    /// Peers that have said that they drain, and when: the registry is slower to tell.
+    drainers: RefCell<BTreeMap<Generation, Instant>>,
     /// Whether the registry has heard of this node.
     pub(super) has_joined: Cell<bool>,
     /// Rung when the registry should hear of this node at once.
@@ -79,6 +85,7 @@ impl Control {
             cluster,
             me: RefCell::new(me),
             is_draining: Cell::new(false),
+            drainers: RefCell::default(),
             has_joined: Cell::new(false),
             renew: Notify::new(),
             read_claims: Notify::new(),
@@ -169,6 +176,11 @@ impl Control {
         metrics.clock_skew.set(skew_ms as f64 / 1_000.0);
     }
 
+    /// A peer says that it takes no more shards.
+    pub fn heard_draining(&self, peer: Generation) {
+        self.drainers.borrow_mut().insert(peer, Instant::now());
+    }
+
     /// Somebody is said to have claimed a shard under this epoch.
     pub fn hear_of(&self, shard: ShardId, epoch: Epoch, owner: &Arc<Remote>) {
         let news = self.known.borrow_mut().hear(shard, epoch, owner);
@@ -242,9 +254,18 @@ impl Control {
     pub fn view(&self) -> View {
         let (membership, me) = (self.membership.borrow(), self.me.borrow());
         let view = membership.view();
+        let mut drainers = self.drainers.borrow_mut();
+        drainers.retain(|_, since| since.elapsed() < DRAINER_KEPT_FOR);
         let members = view.members().iter().map(|member| {
-            let is_me = member.generation == me.generation;
-            if is_me { me.clone() } else { member.clone() }
+            let mut member = if member.generation == me.generation {
+                me.clone()
+            } else {
+                member.clone()
+            };
+            if drainers.contains_key(&member.generation) {
+                member.state = State::Draining;
+            }
+            member
         });
         View::new(view.number, members.collect())
     }

@@ -33,7 +33,16 @@ impl<'a> PeerRequest<'a> {
     }
 }
 
-/// What a node tells its peers without being asked: that it serves a shard from now on.
+/// What a node tells its peers without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum News {
+    /// It serves a shard from now on.
+    Serves(Serves),
+    /// It takes no more shards, and hands its own over.
+    Drains,
+}
+
+/// That a node serves a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serves {
     shard: u16,

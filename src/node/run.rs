@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::control::Control;
 use super::holdings::Stage;
-use super::request::Serves;
+use super::request::{News, Serves};
 use super::routing::Remote;
 use super::view::{Ask, ClusterView, Drain, MemberRow, MoveRow, OwnerRow, shown};
 use super::wire;
@@ -174,7 +174,7 @@ async fn tell_arrivals(control: Rc<Control>, mut arrivals: UnboundedReceiver<(Sh
     });
     while let Some((shard, epoch)) = arrivals.recv().await {
         control.hear_of(shard, epoch, &me);
-        let news = wire::encode(&Serves::new(shard, epoch));
+        let news = wire::encode(&News::Serves(Serves::new(shard, epoch)));
         control.peers.notify(&news);
     }
 }
@@ -263,6 +263,10 @@ impl Control {
         if me.state != state {
             me.state = state;
             self.renew.notify_one();
+            if state == State::Draining {
+                // The registry tells them within a second; until then they would hand shards to this node.
+                self.peers.notify(&wire::encode(&News::Drains));
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 use super::control::Control;
 use super::forward::answer_here;
 use super::parcel::Parcel;
-use super::request::{PeerRequest, Serves};
+use super::request::{News, PeerRequest};
 use super::routing::{Owner, Remote};
 use super::wire::{self, Answer, Call};
 use crate::domain::username::ShardId;
@@ -50,13 +50,19 @@ impl Handler for Serve {
     }
 
     fn notice(&self, peer: &Peer, payload: Bytes) {
-        let news = wire::decode(&payload).ok().and_then(Serves::shard);
-        if let Some((shard, epoch)) = news {
-            let there = Remote {
-                generation: peer.generation,
-                address: peer.address.clone(),
-            };
-            self.control.hear_of(shard, epoch, &there.into());
+        match wire::decode(&payload) {
+            Ok(News::Serves(serves)) => {
+                let there = Remote {
+                    generation: peer.generation,
+                    address: peer.address.clone(),
+                };
+                if let Some((shard, epoch)) = serves.shard() {
+                    self.control.hear_of(shard, epoch, &there.into());
+                }
+            }
+            Ok(News::Drains) => self.control.heard_draining(peer.generation),
+            // A newer version has more to tell.
+            Err(_) => {}
         }
     }
 }
