@@ -22,7 +22,7 @@ use crate::store::journal::{Appended, Journal, Position, Visit};
 const RECOVERED_AT_ONCE: usize = 4;
 
 /// A group that is on its way for longer is a sign that the store is away.
-const SILENT_MS: u64 = 1_500;
+const SILENT_MS: u64 = 1_100;
 
 /// A frame that is on its way for longer, when others got through, is given up with its shard.
 const SILENT: Duration = Duration::from_secs(3);
