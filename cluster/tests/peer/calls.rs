@@ -7,7 +7,6 @@ use cluster::peer::Owner;
 use cluster::peer::error::{CallError, Doubt, NotSent};
 use cluster::peer::pieces::{PIECE_BYTES, PIECES_IN_FLIGHT_MAX, Piece};
 use futures_util::future::{join, join_all};
-use tokio::net::TcpListener;
 
 use crate::raw::{Header, Outcome, Raw};
 use crate::support::*;
@@ -118,10 +117,7 @@ fn a_call_that_comes_after_its_deadline_is_not_begun() {
 #[test]
 fn op_and_remaining_time_travel_with_the_call() {
     on_a_worker(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let caller = caller(identity(2), address, limits());
-        let (stream, _) = listener.accept().await.expect("a client");
+        let (caller, stream) = caller_of_a_port().await;
         let mut raw = Raw::host(stream, SECRET).await;
         up(&caller.client).await;
 
@@ -209,10 +205,7 @@ fn what_is_too_large_for_a_call_goes_over_in_pieces() {
 #[test]
 fn pieces_wait_for_the_answers_to_earlier_ones() {
     on_a_worker(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let caller = caller(identity(2), address, limits());
-        let (stream, _) = listener.accept().await.expect("a client");
+        let (caller, stream) = caller_of_a_port().await;
         let mut raw = Raw::host(stream, SECRET).await;
         up(&caller.client).await;
         let pieces = (0..6).map(|index| Bytes::from(vec![index]));

@@ -6,7 +6,6 @@ use cluster::peer::cut::Cut;
 use cluster::peer::error::{CallError, Doubt, LinkError};
 use cluster::peer::handshake::HandshakeError;
 use cluster::peer::limits::PeerLimits;
-use tokio::net::TcpListener;
 
 use crate::raw::{Greeting, Header, Message, Outcome, Raw, Refused, bytes, frame, greeting};
 use crate::support::*;
@@ -186,10 +185,7 @@ fn a_client_cuts_off_a_server_that_does_not_keep_to_the_protocol() {
     ];
     for garbage in cases {
         on_a_worker(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            let address = listener.local_addr().expect("its address");
-            let caller = caller(identity(2), address, limits());
-            let (stream, _) = listener.accept().await.expect("a client");
+            let (caller, stream) = caller_of_a_port().await;
             let mut raw = Raw::host(stream, SECRET).await;
             up(&caller.client).await;
             let call = caller.client.call(op(1), b"hello", soon());
@@ -215,10 +211,7 @@ fn a_client_cuts_off_a_server_that_does_not_keep_to_the_protocol() {
 #[test]
 fn a_client_says_that_a_port_is_not_that_of_a_node() {
     on_a_worker(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let caller = caller(identity(2), address, limits());
-        let (stream, _) = listener.accept().await.expect("a client");
+        let (caller, stream) = caller_of_a_port().await;
         let mut raw = Raw { stream };
         raw.write(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         let error = down(&caller.client).await;

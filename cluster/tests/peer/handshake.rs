@@ -156,10 +156,7 @@ fn a_recorded_handshake_is_of_no_use_a_second_time() {
 #[test]
 fn a_server_that_does_not_know_the_secret_is_not_believed() {
     on_a_worker(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let caller = caller(identity(2), address, limits());
-        let (stream, _) = listener.accept().await.expect("a client");
+        let (caller, stream) = caller_of_a_port().await;
         let mut raw = Raw { stream };
         let heard = raw.read().await.expect("a greeting");
         raw.say(&Message::Greeting(greeting())).await;

@@ -17,7 +17,7 @@ use cluster::peer::limits::PeerLimits;
 use cluster::peer::pieces::{Assembly, Piece};
 use cluster::peer::server::PeerServer;
 use cluster::peer::{Link, OpId, Owner, Target};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use uuid::Uuid;
@@ -174,6 +174,15 @@ pub fn caller(identity: Identity, address: SocketAddr, limits: PeerLimits) -> Ca
     let counters = Arc::<ClientCounters>::default();
     let client = PeerClient::start(Arc::new(identity), target, limits, counters.clone());
     Caller { client, counters }
+}
+
+/// A client, and its connection to a port behind which the test plays the node.
+pub async fn caller_of_a_port() -> (Caller, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let caller = caller(identity(2), address, limits());
+    let (stream, _) = listener.accept().await.expect("a client");
+    (caller, stream)
 }
 
 /// A node, and a client that is connected to it.
