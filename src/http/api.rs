@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::fmt::Write;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -120,12 +121,13 @@ impl<A> Api<A> {
         check_version(request.headers())
     }
 
-    /// Waits for the answer and sends it with all that goes around it.
+    /// Waits for the answer and sends it with all that goes around it. The answer stays where it is: a
+    /// request's future is moved to the heap, and by value it would be in there twice.
     pub async fn respond(
         &self,
         route: Route,
         request: &HttpRequest,
-        answer: impl Future<Output = Result<HttpResponse, Problem>>,
+        answer: Pin<&mut impl Future<Output = Result<HttpResponse, Problem>>>,
     ) -> HttpResponse {
         let started = Instant::now();
         let _under_way = self.traffic.enter(self.worker);

@@ -1,5 +1,7 @@
 //! `GET /chats/{username}/count`: what waits in a mailbox; consumes nothing.
 
+use std::pin::pin;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::api::{Api, Route, served_by};
@@ -13,13 +15,13 @@ use crate::store::archive::Archive;
 
 /// Answers the numbers of waiting messages and the time of the oldest.
 pub async fn count<A: Archive>(api: web::Data<Api<A>>, request: HttpRequest) -> HttpResponse {
-    let answer = async {
+    let answer = pin!(async {
         api.check(&request)?;
         query::none(request.query_string())?;
         let username = username(&request, &api.limits)?;
         let Served { answer, by } = api.service.count(username).await?;
         Ok(served_by(json(count_json(answer)), by))
-    };
+    });
     api.respond(Route::Count, &request, answer).await
 }
 

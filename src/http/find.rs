@@ -1,5 +1,7 @@
 //! `GET /chat/{id}`: looks a message up, expired or not; consumes nothing.
 
+use std::pin::pin;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -13,7 +15,7 @@ use crate::store::archive::Archive;
 
 /// Answers the message with its state.
 pub async fn find<A: Archive>(api: web::Data<Api<A>>, request: HttpRequest) -> HttpResponse {
-    let answer = async {
+    let answer = pin!(async {
         api.check(&request)?;
         query::none(request.query_string())?;
         let id = request
@@ -24,7 +26,7 @@ pub async fn find<A: Archive>(api: web::Data<Api<A>>, request: HttpRequest) -> H
         let Served { answer, by } = api.service.find(id).await?;
         let message = answer.ok_or_else(Problem::not_found)?;
         Ok(served_by(json(write::message_json(&message)), by))
-    };
+    });
     api.respond(Route::ChatId, &request, answer).await
 }
 

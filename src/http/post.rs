@@ -1,5 +1,7 @@
 //! `POST /chat`: accepts a message.
 
+use std::pin::pin;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -21,7 +23,7 @@ pub async fn post<A: Archive>(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let answer = accept(&api, &request, payload);
+    let answer = pin!(accept(&api, &request, payload));
     api.respond(Route::Chat, &request, answer).await
 }
 

@@ -1,5 +1,7 @@
 //! `GET /chats/{username}` and `POST /chats/{username}/take`: the one read of each message.
 
+use std::pin::pin;
+
 use actix_web::body::BoxBody;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -19,25 +21,25 @@ use crate::store::archive::Archive;
 /// Delivers all unexpired messages, or the oldest `?limit=`; they are expired thereby. A prefetch is
 /// answered 204 and consumes nothing.
 pub async fn get<A: Archive>(api: web::Data<Api<A>>, request: HttpRequest) -> HttpResponse {
-    let answer = async {
+    let answer = pin!(async {
         api.check(&request)?;
         if is_prefetch(request.headers()) {
             return Ok(no_store(HttpResponse::NoContent().finish()));
         }
         deliver(&api, &request).await
-    };
+    });
     api.respond(Route::Chats, &request, answer).await
 }
 
 /// The head of the answer to `GET`; consumes nothing.
 pub async fn head<A: Archive>(api: web::Data<Api<A>>, request: HttpRequest) -> HttpResponse {
-    let answer = async {
+    let answer = pin!(async {
         api.check(&request)?;
         username(&request, &api.limits)?;
         query::limit(request.query_string(), api.limits.read_limit_max)?;
         let mut response = HttpResponse::Ok();
         Ok(no_store(response.content_type("application/json").finish()))
-    };
+    });
     api.respond(Route::Chats, &request, answer).await
 }
 
@@ -47,11 +49,11 @@ pub async fn take<A: Archive>(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let answer = async {
+    let answer = pin!(async {
         read_body(&request, payload.into_inner(), api.limits.body_bytes_max).await?;
         api.check(&request)?;
         deliver(&api, &request).await
-    };
+    });
     api.respond(Route::Take, &request, answer).await
 }
 

@@ -55,7 +55,8 @@ pub async fn read_body(
             collect(payload, bytes_max).await
         } else {
             let pieces = payload.map(cut).flatten();
-            collect(Decompress::from_headers(pieces, headers), bytes_max).await
+            let plain = Decompress::from_headers(pieces, headers);
+            Box::pin(collect(plain, bytes_max)).await
         }
     });
     // Nearly every body is here already; only the others are worth a timer.

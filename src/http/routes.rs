@@ -1,5 +1,7 @@
 //! The resources of the public port, and what is answered beside them.
 
+use std::pin::pin;
+
 use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 
 use super::api::{Api, Route};
@@ -97,10 +99,10 @@ async fn refuse<A: Archive>(
     payload: web::Payload,
     problem: Problem,
 ) -> HttpResponse {
-    let answer = async {
+    let answer = pin!(async {
         read_body(&request, payload.into_inner(), api.limits.body_bytes_max).await?;
         api.check(&request)?;
         Err(problem)
-    };
+    });
     api.respond(Route::Other, &request, answer).await
 }

@@ -18,6 +18,8 @@ use cluster::peer::error::CallError as PeerError;
 use cluster::peer::identity::Identity;
 use cluster::peer::limits::PeerLimits;
 use cluster::peer::{OpId, Target};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use tokio::select;
 use tokio::time::{sleep, timeout, timeout_at};
 use uuid::Uuid;
@@ -98,7 +100,12 @@ impl Forward {
     ///
     /// # Errors
     /// [`CallError`]; only [`CallError::OutcomeUnknown`] may have been done.
-    pub async fn ask(&self, mut call: Call) -> Result<Served, CallError> {
+    pub fn ask(&self, call: Call) -> LocalBoxFuture<'_, Result<Served, CallError>> {
+        // On the heap at once, for a server on its own pays for the size of the futures it never makes.
+        self.ask_until_answered(call).boxed_local()
+    }
+
+    async fn ask_until_answered(&self, mut call: Call) -> Result<Served, CallError> {
         let deadline = Instant::now() + self.shared.request_timeout;
         let (op, shard) = (OpId::from(Uuid::new_v4()), call.shard());
         let (mut is_in_doubt, mut pause) = (false, PAUSE_FIRST);

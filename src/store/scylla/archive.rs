@@ -96,7 +96,7 @@ impl ScyllaArchive {
         T: Send + 'static,
         F: Future<Output = Result<T, CqlError>> + Send + 'static,
     {
-        let done = self.on.run(work(self.tables.clone())).await;
+        let done = self.on.run(Box::pin(work(self.tables.clone()))).await;
         Ok(done.map_err(ScyllaError::of("the archive"))?)
     }
 }
