@@ -5,16 +5,13 @@ use super::keys::Done;
 use super::pins::Recorded;
 use super::usage::Usage;
 use super::value::Shard;
-use super::wheel::Wheel;
+use super::wheel::{LATENESS_MS, Wheel};
 use crate::domain::event::{Event, Kept, Posted, Taken};
 use crate::domain::message::{Content, Ended, Unread};
 use crate::domain::time::UnixMs;
 use crate::domain::username::Username;
 use crate::store::group::HighWater;
 use crate::store::journal::Position;
-
-/// The wheel hands a handle out at most this late.
-const WHEEL_LATENESS_MS: u64 = 16;
 
 impl Shard {
     /// Applies an event that was recorded at `at` and found at `position`.
@@ -141,7 +138,7 @@ impl Shard {
     }
 
     fn expire_through(&mut self, through: UnixMs) {
-        while let Some(handle) = self.wheel.pop_due(through.plus_ms(WHEEL_LATENESS_MS)) {
+        while let Some(handle) = self.wheel.pop_due(through.plus_ms(LATENESS_MS)) {
             self.remove_due(handle, through);
             self.settle(handle);
         }

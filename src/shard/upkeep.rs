@@ -66,8 +66,8 @@ impl Shard {
     /// The endings that wait for the archive, to be handed over when `last_batch` is durable; the same
     /// ones again until they are [`Shard::archived`].
     pub fn flush(&mut self, now: UnixMs) -> Option<Arc<Vec<Ended>>> {
-        // What ends later than the wheel's last turn may not have been seen yet, and what ends from now on
-        // is not among them: after a recovery the wheel may stand ahead of the shard's time.
+        // What is due later than the wheel handed out may not have ended yet, and what ends from now on is
+        // not among them: after a recovery the wheel may stand ahead of the shard's time.
         let next = self.wheel.drained_through().min(now.max(self.at));
         let through = UnixMs(next.0.saturating_sub(1));
         self.endings.hand_over(through)

@@ -1,5 +1,7 @@
 //! Shards as clients see them, and the proof that replaying the journal gives the same shard.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 
 use super::super::spread::Spread;
@@ -19,6 +21,9 @@ struct Bench {
     batches: Vec<Group>,
     tally: Tally,
     now: u64,
+    /// What was handed over to the archive, which loses nothing.
+    archive: HashSet<MessageId>,
+    is_flushing: bool,
 }
 
 impl Bench {
@@ -33,6 +38,8 @@ impl Bench {
             batches: Vec::new(),
             tally: Tally::default(),
             now: 1_000,
+            archive: HashSet::new(),
+            is_flushing: false,
         }
     }
 
@@ -155,7 +162,33 @@ impl Bench {
         bench.tally.unread = bench.shard.resume(high_water, &bench.usage) as i64;
         bench.now = self.now;
         bench.batches = self.batches.clone();
+        bench.archive = self.archive.clone();
         bench
+    }
+
+    /// One turn of the timer.
+    fn expire(&mut self, messages_max: u64) {
+        self.turn(|shard, turn| shard.expire_due(turn, messages_max));
+    }
+
+    /// Hands over what has ended, and tells how many messages that were.
+    fn flush(&mut self) -> usize {
+        let ended = self.shard.flush(UnixMs(self.now)).unwrap_or_default();
+        self.archive.extend(ended.iter().map(|ended| ended.id));
+        self.is_flushing |= !ended.is_empty();
+        ended.len()
+    }
+
+    /// Tells the shard that the archive has what it handed over.
+    fn let_go(&mut self) {
+        if std::mem::take(&mut self.is_flushing) {
+            self.turn(Shard::archived);
+        }
+    }
+
+    /// Whether a message is where a look-up finds it.
+    fn is_found(&mut self, id: MessageId) -> bool {
+        self.find(id) != Found::Elsewhere || self.archive.contains(&id)
     }
 
     /// Where the next batch goes.
@@ -382,24 +415,49 @@ fn what_ends_after_a_flush_is_never_within_the_time_that_it_archived() {
     // A new owner, whose clock stands just behind what the old one recorded last.
     let mut bench = bench.recovered();
     bench.now -= 5;
-    let now = UnixMs(bench.now);
-    assert!(bench.shard.flush(now).is_some());
+    assert_eq!(bench.flush(), 1);
     bench.take("alice", 1, None).expect("read");
-    bench.turn(Shard::archived);
+    bench.let_go();
+    assert!(bench.recovered().is_found(kept), "not archived yet");
+}
+
+#[test]
+fn what_a_full_turn_of_the_timer_left_is_never_within_the_time_that_is_archived() {
+    let mut bench = Bench::new();
+    let post = |user| bench.post(user, "text", 10_001, None).expect("accepted").id;
+    let ids = ["alice", "bob", "carol", "dave"].map(post);
+    bench.now += 10_050;
+    bench.expire(1);
+    assert_eq!(bench.flush(), 1);
+    bench.expire(u64::MAX);
+    bench.let_go();
     let mut bench = bench.recovered();
-    assert!(
-        matches!(bench.find(kept), Found::Ended(_)),
-        "not archived yet"
-    );
+    assert_eq!(ids.map(|id| bench.is_found(id)), [true; 4]);
+}
+
+#[test]
+fn what_is_due_where_the_wheel_of_a_recovered_shard_stands_is_never_archived_unseen() {
+    for ttl_ms in 1..40 {
+        let mut bench = Bench::new();
+        let alice = bench.post("alice", "text", ttl_ms, None);
+        bench.post("bob", "text", 60_000, None).expect("accepted");
+        bench.take("bob", 1, None).expect("read");
+        let mut bench = bench.recovered();
+        // Looked after once it is due, before the timer rings.
+        bench.now += ttl_ms + 20;
+        assert_eq!(bench.flush(), 1);
+        bench.expire(u64::MAX);
+        bench.let_go();
+        let id = alice.expect("accepted").id;
+        assert!(bench.recovered().is_found(id), "with {ttl_ms} ms to live");
+    }
 }
 
 /// Does what the host and the archiver do, with an archive that takes everything.
 fn archive_all(bench: &mut Bench) {
-    bench.turn(|shard, turn| shard.expire_due(turn, u64::MAX));
-    let now = UnixMs(bench.now);
-    if bench.shard.flush(now).is_some() {
-        bench.turn(Shard::archived);
-    }
+    bench.expire(u64::MAX);
+    bench.flush();
+    bench.let_go();
 }
 
 #[derive(Clone, Debug)]
@@ -417,6 +475,11 @@ enum Step {
     Wait {
         ms: u64,
     },
+    Expire {
+        messages_max: u64,
+    },
+    Flush,
+    LetGo,
     Upkeep,
     Renew,
     Crash,
@@ -432,6 +495,9 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..4u8, ttl_ms(), key()).prop_map(|(user, ttl_ms, key)| Step::Post { user, ttl_ms, key }),
         3 => (0..4u8, 1..4usize, key()).prop_map(|(user, limit, key)| Step::Take { user, limit, key: key.map(|k| k + 100) }),
         4 => wait.prop_map(|ms| Step::Wait { ms }),
+        2 => (1..3u64).prop_map(|messages_max| Step::Expire { messages_max }),
+        2 => Just(Step::Flush),
+        2 => Just(Step::LetGo),
         2 => Just(Step::Upkeep),
         4 => Just(Step::Renew),
         1 => Just(Step::Crash),
@@ -461,6 +527,9 @@ proptest! {
                     drop(bench.take(&format!("user{user}"), limit, key));
                 }
                 Step::Wait { ms } => bench.now += ms,
+                Step::Expire { messages_max } => bench.expire(messages_max),
+                Step::Flush => drop(bench.flush()),
+                Step::LetGo => bench.let_go(),
                 Step::Upkeep => {
                     archive_all(&mut bench);
                     bench.shard.forget_keys(UnixMs(bench.now), &bench.usage);
@@ -468,15 +537,17 @@ proptest! {
                 Step::Renew => drop(bench.renew()),
                 Step::Crash => {
                     let Bench { shard, usage, tally, .. } = bench.recovered_from(bench.base());
-                    bench = Bench { shard, usage, tally, ..bench };
+                    bench = Bench { shard, usage, tally, is_flushing: false, ..bench };
                 }
             }
         }
         let base = bench.base();
         prop_assert!(base_when_archived(&bench).is_none_or(|found| found >= base), "nothing before is needed");
         let twins = [bench.recovered(), bench.recovered_from(base)];
+        prop_assert!(ids.iter().all(|id| bench.is_found(*id)), "no look-up misses a message");
         let answers = answers(&mut bench, &ids, &keys);
         for mut twin in twins {
+            prop_assert!(ids.iter().all(|id| twin.is_found(*id)), "nor after a restart");
             let recovered = self::answers(&mut twin, &ids, &keys);
             for (live, recovered) in answers.found.iter().zip(&recovered.found) {
                 // The live shard forgets what is archived a little later than the journal says it may.

@@ -10,6 +10,10 @@ use std::cmp::Reverse;
 use crate::domain::time::UnixMs;
 
 const TICK_MS: u64 = 8;
+
+/// A handle is handed out at most this long after its deadline, if the wheel is asked in time.
+pub const LATENESS_MS: u64 = 2 * TICK_MS;
+
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const LEVELS: usize = 7;
@@ -130,9 +134,11 @@ impl Wheel {
             .map(|(.., starts)| self.origin.plus_ms(starts * TICK_MS))
     }
 
-    /// The time through which everything was handed out, once `pop_due` returned `None`.
+    /// Every handle with a deadline at or before this time was handed out, also when `pop_due` has more
+    /// to hand out, or a deadline was set when the wheel had turned past it.
     pub fn drained_through(&self) -> UnixMs {
-        self.origin.plus_ms(self.elapsed * TICK_MS)
+        let turned = self.origin.plus_ms(self.elapsed * TICK_MS);
+        UnixMs(turned.0.saturating_sub(LATENESS_MS))
     }
 
     /// The occupied slot that starts first: level, slot and the tick at which it starts. An entry's
