@@ -68,6 +68,7 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
         let archiver = Archiver::start(
             parts.archive.clone(),
             settings.archive_retention,
+            parts.clock,
             base.metrics.clone(),
         );
         let archiver = archiver.context("cannot start the archiver")?;

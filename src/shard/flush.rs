@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
 
+use super::clock::Clock;
 use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::domain::username::{SHARDS, ShardId};
@@ -53,6 +54,7 @@ impl Archiver {
     pub fn start<A: Archive>(
         archive: Arc<A>,
         retention: Option<Duration>,
+        clock: Clock,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Archiver> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -63,6 +65,7 @@ impl Archiver {
         let worker = Worker {
             archive,
             retention,
+            clock,
             metrics,
             is_failing: is_failing.clone(),
             runtime,
@@ -96,6 +99,7 @@ impl Archiver {
 struct Worker<A> {
     archive: Arc<A>,
     retention: Option<Duration>,
+    clock: Clock,
     metrics: Arc<Metrics>,
     is_failing: Arc<AtomicBool>,
     runtime: tokio::runtime::Runtime,
@@ -145,17 +149,22 @@ impl<A: Archive> Worker<A> {
         }
     }
 
+    /// Goes by the process's time, as deadlines do: a step of the wall clock drops nothing.
     fn drop_old(&self) {
         let Some(retention) = self.retention else {
             return;
         };
-        let now = super::clock::Clock::start(UnixMs::default()).now();
+        let now = self.clock.now();
         let before = UnixMs(now.0.saturating_sub(retention.as_millis() as u64));
         if let Err(error) = self.runtime.block_on(self.archive.drop_before(before)) {
             tracing::warn!(%error, "cannot drop archived messages past their retention; it is tried again in an hour");
         }
     }
 }
+
+#[cfg(test)]
+#[path = "flush_tests.rs"]
+mod tests;
 
 #[cfg(test)]
 impl Archiver {

@@ -7,7 +7,9 @@ use cluster::ownership::claim::{Base, ClaimRow, ClaimState, Expected, Swap};
 use cluster::ownership::recovery::Stored;
 use cluster::shard::{Epoch, Shard};
 use mayfly::config::Settings;
+use mayfly::domain::message::End;
 use mayfly::store::StoreError;
+use mayfly::store::archive::Archive;
 use mayfly::store::group::HighWater;
 use mayfly::store::scylla::apply_schema;
 use mayfly::store::scylla::claim_table::ClaimTable;
@@ -23,6 +25,7 @@ use uuid::Uuid;
 
 use crate::cql_server::CqlServer;
 use crate::scylla::{Scylla, claimant, options, settings, settings_at};
+use crate::support::{ended, now, username};
 
 const SHARD: Shard = Shard(7);
 
@@ -230,4 +233,19 @@ fn a_swap_without_an_answer_in_time_is_ambiguous() {
         let again = table.swap(&cql, SHARD, Expected::Absent, &row).await;
         assert_eq!(again.unwrap(), Swap::Refused);
     });
+}
+
+#[test]
+fn a_node_whose_clock_is_ahead_hides_nothing_of_the_archive() {
+    let keyspace = Scylla::default();
+    let message = ended(&username(1), 0, 1, 0, End::Read);
+    let node = keyspace.node();
+    now(node.archive.put(std::slice::from_ref(&message))).unwrap();
+    let years_later = message.ended_at.plus_ms(3_650 * 86_400_000);
+    now(node.archive.drop_before(years_later)).unwrap();
+    for node in [node, keyspace.node()] {
+        let found = now(node.archive.get(message.id)).unwrap();
+        assert_eq!(found.as_ref(), Some(&message));
+        assert_eq!(now(node.archive.list(None, 2)).unwrap().len(), 1);
+    }
 }

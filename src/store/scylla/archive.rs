@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -55,10 +54,7 @@ struct Tables {
     bucket_ms: u64,
     put: PreparedStatement,
     get: PreparedStatement,
-    write_floor: PreparedStatement,
     history: History,
-    /// What ended on a day before this one is gone.
-    floor_day: AtomicU64,
 }
 
 impl ScyllaArchive {
@@ -70,20 +66,12 @@ impl ScyllaArchive {
         let put = "INSERT INTO {}archive (shard, bucket, id, ended_at, row) VALUES (?, ?, ?, ?, ?) \
                    USING TIMESTAMP ?";
         let get = "SELECT ended_at, row FROM {}archive WHERE shard = ? AND bucket = ? AND id = ?";
-        let read_floor = "SELECT day FROM {}archive_floor WHERE name = 'day'";
-        let write_floor =
-            "INSERT INTO {}archive_floor (name, day) VALUES ('day', ?) USING TIMESTAMP ?";
-        let read_floor = cql.prepare(Kind::Read, read_floor).await?;
-        let floor = cql.execute(&read_floor, ()).await?;
-        let floor = rows::first::<(i64,)>("archive_floor", floor)?;
         Ok(ScyllaArchive {
             tables: Arc::new(Tables {
                 bucket_ms: bucket.as_millis() as u64,
                 put: cql.prepare(Kind::Write, put).await?,
                 get: cql.prepare(Kind::Read, get).await?,
-                write_floor: cql.prepare(Kind::Write, write_floor).await?,
                 history: History::prepare(&cql).await?,
-                floor_day: AtomicU64::new(floor.map_or(0, |(day,)| day as u64)),
                 cql,
             }),
             on,
@@ -102,7 +90,6 @@ impl ScyllaArchive {
 }
 
 impl Archive for ScyllaArchive {
-    /// What ended before the last [`Archive::drop_before`] is stored and not shown.
     async fn put<'a>(
         &self,
         batch: impl IntoIterator<Item = &'a Ended> + Send,
@@ -148,12 +135,10 @@ impl Archive for ScyllaArchive {
             .await
     }
 
-    /// Whole days are hidden from now on, here and at every later start; the rows themselves go by
-    /// the retention that the schema was made with.
-    async fn drop_before(&self, before: UnixMs) -> Result<(), StoreError> {
-        let day = u64::from(before.day());
-        self.run(move |tables| async move { tables.drop_before(day).await })
-            .await
+    /// Nothing: rows go by the retention that the schema was made with, on the servers' clocks. The
+    /// clock of one node must not hide what all others still show.
+    async fn drop_before(&self, _: UnixMs) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -200,8 +185,7 @@ impl Tables {
         };
         let ended_at = UnixMs(ended_at as u64);
         let ended = archive_row::read_value(id, ended_at, &row);
-        let ended = ended.map_err(CqlError::unreadable("archive"))?;
-        Ok((u64::from(ended_at.day()) >= self.floor_day()).then_some(ended))
+        ended.map(Some).map_err(CqlError::unreadable("archive"))
     }
 
     /// The rows of these keys, in their order; those that are gone meanwhile are left out.
@@ -218,24 +202,13 @@ impl Tables {
         let mut listed = Vec::with_capacity(limit.min(1_024));
         let mut after = after;
         while listed.len() < limit {
-            let (floor, wanted) = (self.floor_day(), limit - listed.len());
-            let keys = self.history.list(&self.cql, after, floor, wanted).await?;
+            let wanted = limit - listed.len();
+            let keys = self.history.list(&self.cql, after, wanted).await?;
             let Some(last) = keys.last() else { break };
             after = Some(*last);
             listed.extend(self.get_all(keys).await?);
         }
         Ok(listed)
-    }
-
-    async fn drop_before(&self, day: u64) -> Result<(), CqlError> {
-        let values = (day as i64, day as i64);
-        self.cql.execute(&self.write_floor, values).await?;
-        self.floor_day.fetch_max(day, Ordering::AcqRel);
-        Ok(())
-    }
-
-    fn floor_day(&self) -> u64 {
-        self.floor_day.load(Ordering::Acquire)
     }
 
     fn partition(&self, id: MessageId) -> (i32, i64) {

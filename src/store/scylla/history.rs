@@ -104,16 +104,14 @@ impl History {
         run_all(calls.collect()).await
     }
 
-    /// Keys behind `after`, none of a day before `floor_day`; empty only when there are no more.
+    /// Keys behind `after`; empty only when there are no more.
     pub(super) async fn list(
         &self,
         cql: &Cql,
         after: Option<ArchiveKey>,
-        floor_day: u64,
         limit: usize,
     ) -> Result<Vec<ArchiveKey>, CqlError> {
-        let floor = (floor_day * MINUTES_PER_DAY) as i64;
-        let mut minute = after.map_or(floor, |after| place(after).0.max(floor));
+        let mut minute = after.map_or(0, |after| place(after).0);
         let days = (ERA, minute / MINUTES_PER_DAY as i64);
         let days = cql.execute(&self.days, days).await?;
         let mut listed = Vec::new();
