@@ -47,10 +47,11 @@ impl Archive for Noting {
     }
 }
 
-fn worker(clock: Clock) -> Worker<Noting> {
+fn worker(clock: Clock, patience: Duration) -> Worker<Noting> {
     Worker {
         archive: Arc::default(),
         retention: Some(DAY),
+        patience,
         clock,
         metrics: Arc::new(Metrics::new()),
         is_failing: Arc::default(),
@@ -64,9 +65,27 @@ fn worker(clock: Clock) -> Worker<Noting> {
 #[test]
 fn old_days_are_dropped_by_the_time_of_the_process_and_not_by_the_wall_clock() {
     let year_2286 = UnixMs(10_000_000_000_000);
-    let worker = worker(Clock::start(year_2286));
+    let worker = worker(Clock::start(year_2286), PATIENCE);
     worker.drop_old();
     let dropped = worker.archive.dropped.lock().unwrap().clone();
     let late_ms = dropped[0].ms_since(UnixMs(year_2286.0 - DAY.as_millis() as u64));
     assert!(late_ms < 60_000, "{dropped:?}");
+}
+
+#[test]
+fn an_archive_is_failing_only_after_it_could_not_be_written_for_long() {
+    let error = StoreError::Io {
+        action: "cannot write",
+        path: "a test".into(),
+        source: std::io::Error::other("injected"),
+    };
+    let is_failing = |patience: Duration, since: Instant| {
+        let worker = worker(Clock::start(UnixMs(0)), patience);
+        worker.report(&error, since);
+        worker.is_failing.load(Ordering::Relaxed)
+    };
+    let now = Instant::now();
+    assert!(!is_failing(PATIENCE, now));
+    assert!(is_failing(PATIENCE, now - PATIENCE));
+    assert!(is_failing(Duration::ZERO, now));
 }
