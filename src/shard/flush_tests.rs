@@ -42,7 +42,7 @@ impl Archive for Noting {
     }
 
     async fn drop_before(&self, before: UnixMs) -> Result<(), StoreError> {
-        self.dropped.lock().unwrap().push(before);
+        self.dropped.lock().expect("no panic").push(before);
         Ok(())
     }
 }
@@ -58,7 +58,7 @@ fn worker(clock: Clock, patience: Duration) -> Worker<Noting> {
         runtime: tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .unwrap(),
+            .expect("a runtime"),
     }
 }
 
@@ -67,7 +67,7 @@ fn old_days_are_dropped_by_the_time_of_the_process_and_not_by_the_wall_clock() {
     let year_2286 = UnixMs(10_000_000_000_000);
     let worker = worker(Clock::start(year_2286), PATIENCE);
     worker.drop_old();
-    let dropped = worker.archive.dropped.lock().unwrap().clone();
+    let dropped = worker.archive.dropped.lock().expect("no panic").clone();
     let late_ms = dropped[0].ms_since(UnixMs(year_2286.0 - DAY.as_millis() as u64));
     assert!(late_ms < 60_000, "{dropped:?}");
 }
