@@ -249,3 +249,24 @@ fn a_node_whose_clock_is_ahead_hides_nothing_of_the_archive() {
         assert_eq!(now(node.archive.list(None, 2)).unwrap().len(), 1);
     }
 }
+
+#[test]
+fn a_frame_of_a_newer_version_is_not_taken_for_a_broken_one() {
+    with_cql(|cql| async move {
+        let table = FrameTable::prepare(&cql, 1_000).await.unwrap();
+        let mut newer = frame(0, 10).bytes().to_vec();
+        newer[0] += 1;
+        let sum = crc32fast::hash(&[&newer[..37], &newer[41..]].concat());
+        newer[37..41].copy_from_slice(&sum.to_le_bytes());
+        let bytes: String = newer.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (keyspace, shard) = (cql.keyspace(), SHARD.0);
+        let insert = format!(
+            "INSERT INTO {keyspace}.journal (shard, epoch, segment, seq, frame) \
+             VALUES ({shard}, 3, 0, 0, 0x{bytes})"
+        );
+        cql.run(&insert).await.unwrap();
+        let found = table.read_segment(&cql, SHARD, Epoch(3), 0, 0).await;
+        let line = found.unwrap_err().to_string();
+        assert!(line.contains("start a newer mayfly"), "{line}");
+    });
+}
