@@ -9,6 +9,7 @@ mod recover;
 
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, anyhow};
@@ -29,6 +30,9 @@ use crate::shard::value::Shard;
 use crate::store::archive::Archive;
 use crate::store::journal::Journal;
 use public::PublicServer;
+
+/// How long the last commit may take at least, after all the time to drain was used up.
+const COMMIT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// Runs the service until it is told to stop.
 ///
@@ -103,12 +107,15 @@ impl<J: Journal, A: Archive> Parts<'_, J, A> {
             tracing::info!(address = %settings.listen, admin = %settings.admin_listen, "serving");
             drain::serve_until_stopped(server, self.base, self.clock).await
         });
-        // While the store of a cluster is away a commit would wait for it. What was not answered by now is in
+        let left = stopped.as_ref().copied().unwrap_or(COMMIT_TIMEOUT_MIN);
+        // While the store of a cluster is away a commit waits for it. What was not answered by now is in
         // doubt, and the next owner finds it or not.
-        if !self.journal.is_away() {
-            committer.stop();
+        if !self.journal.is_away() && !committer.stop(left.max(COMMIT_TIMEOUT_MIN)) {
+            tracing::error!(
+                "stopping without the last commit, which the store did not take in time"
+            );
         }
-        stopped
+        stopped.map(drop)
     }
 
     fn start_committer(&self) -> anyhow::Result<Committer> {

@@ -22,7 +22,7 @@ use ::cluster::peer::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
 use clap::{Args, FromArgMatches, ValueEnum};
 
 use crate::domain::key::CALL_WINDOW_MS;
-use crate::domain::limits::Limits;
+use crate::domain::limits::{CLUSTER_TEXT_BYTES_HIGHEST, Limits};
 use cluster::ClusterSettings;
 use flags::SettingsFlags;
 use scylla::ScyllaSettings;
@@ -32,9 +32,6 @@ const MEMORY_BYTES_MIN: u64 = 16 << 20;
 
 /// Bytes that one delivered message takes between two nodes besides its text: more than it ever does.
 const DELIVERED_BYTES: usize = 256;
-
-/// Longest text in a cluster: one write of the store must hold it.
-const CLUSTER_TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// Most workers; more cores than this are left to other processes.
 const WORKERS_MAX: usize = 64;
@@ -255,7 +252,7 @@ impl Settings {
                  24MiB with 256 bytes for each message; lower one of them",
             ),
             (
-                limits.text_bytes_max > CLUSTER_TEXT_BYTES_MAX,
+                limits.text_bytes_max > CLUSTER_TEXT_BYTES_HIGHEST,
                 "text-bytes-max",
                 "is more than 4MiB, which is as much as the store of a cluster takes at once; lower it",
             ),

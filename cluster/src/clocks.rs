@@ -35,7 +35,9 @@ pub struct Clocks {
 /// the answer, in Unix milliseconds: the clock was read half way, for all one knows.
 pub fn offset_ms(asked_ms: u64, told_ms: u64, answered_ms: u64) -> i64 {
     let half_way_ms = asked_ms + answered_ms.saturating_sub(asked_ms) / 2;
-    told_ms as i64 - half_way_ms as i64
+    told_ms
+        .cast_signed()
+        .saturating_sub(half_way_ms.cast_signed())
 }
 
 impl Clocks {
@@ -61,7 +63,7 @@ impl Clocks {
 
     /// Whether this node may claim shards, and keep them.
     pub fn may_claim(&mut self, now: Duration) -> bool {
-        self.skew_ms(now).abs() <= SKEW_MS_MAX
+        self.skew_ms(now).unsigned_abs() <= SKEW_MS_MAX.unsigned_abs()
     }
 }
 
@@ -102,6 +104,13 @@ mod tests {
         ] {
             assert_eq!(clocks(offsets).skew_ms(NOW), skew, "{offsets:?}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_tells_nonsense_is_far_away_and_no_more() {
+        let mut clocks = Clocks::default();
+        clocks.seen(peer(1), offset_ms(1_000, 1 << 63, 1_000), NOW);
+        assert!(!clocks.may_claim(NOW));
     }
 
     #[test]

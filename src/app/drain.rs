@@ -30,8 +30,12 @@ const QUIET: Duration = Duration::from_millis(250);
 /// A step of the wall clock that is worth a line, in milliseconds.
 const CLOCK_STEP_MS: i64 = 5_000;
 
-/// Serves until a signal, then lets requests end.
-pub async fn serve_until_stopped(server: Server, base: &Base, clock: Clock) -> anyhow::Result<()> {
+/// Serves until a signal, then lets requests end; tells how much of the time to drain is left.
+pub async fn serve_until_stopped(
+    server: Server,
+    base: &Base,
+    clock: Clock,
+) -> anyhow::Result<Duration> {
     let settings = &base.settings;
     let handle = server.handle();
     let mut signals = Signals::install()?;
@@ -39,7 +43,7 @@ pub async fn serve_until_stopped(server: Server, base: &Base, clock: Clock) -> a
     let is_announced = tokio::select! {
         is_announced = signals.first() => is_announced,
         () = watch_clock(base, clock) => false,
-        ended = &mut serving => return Ok(ended??),
+        ended = &mut serving => return ended?.map(|()| settings.drain_timeout).map_err(Into::into),
     };
     let started = Instant::now();
     base.lifecycle.enter(Phase::Draining);
@@ -68,7 +72,7 @@ pub async fn serve_until_stopped(server: Server, base: &Base, clock: Clock) -> a
         () = signals.second() => exit_at_once(),
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(settings.drain_timeout.saturating_sub(started.elapsed()))
 }
 
 /// Has every shard handed over, in most of the time that is left; what is still here then fails over.

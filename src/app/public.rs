@@ -20,8 +20,8 @@ use crate::metrics::Metrics;
 use crate::node::forward::{Forward, Shared};
 use crate::service::{Service, Way};
 use crate::shard::commit::Committer;
-use crate::shard::flush::Archiver;
-use crate::shard::host::{Seat, ShardHost};
+use crate::shard::flush::{self, Archiver};
+use crate::shard::host::{Gate, Seat, ShardHost};
 use crate::shard::hosts::Hosts;
 use crate::shard::value::Shard;
 use crate::store::archive::Archive;
@@ -65,9 +65,16 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
         let base = parts.base;
         let settings = &base.settings;
         let limits = Arc::new(settings.limits.clone());
+        let patience = match parts.gate {
+            Gate::Fence => flush::PATIENCE,
+            // On one machine what fails is a disk, and most likely full.
+            Gate::Open | Gate::Commit => Duration::ZERO,
+        };
         let archiver = Archiver::start(
             parts.archive.clone(),
             settings.archive_retention,
+            patience,
+            parts.clock,
             base.metrics.clone(),
         );
         let archiver = archiver.context("cannot start the archiver")?;

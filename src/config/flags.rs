@@ -15,9 +15,7 @@ use super::cluster::ClusterFlags;
 use super::scylla::ScyllaFlags;
 use super::unit::{MemoryAmount, parse_duration, parse_size, show_duration, show_size};
 use super::{Durability, LogFormat};
-
-/// Longest time-out that can be allowed, in days: the archive's index outlives its rows by as many.
-const TIMEOUT_DAYS_MAX: u32 = 60;
+use crate::domain::limits::TIMEOUT_SECS_HIGHEST;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const KIB: u64 = 1 << 10;
@@ -187,7 +185,7 @@ fn timeout_max(text: &str) -> Result<Duration, String> {
     whole_seconds(duration_within(
         text,
         Duration::from_secs(1),
-        DAY * TIMEOUT_DAYS_MAX,
+        Duration::from_secs(TIMEOUT_SECS_HIGHEST),
     )?)
 }
 
@@ -195,7 +193,7 @@ fn timeout_default(text: &str) -> Result<Duration, String> {
     whole_seconds(duration_within(
         text,
         Duration::ZERO,
-        DAY * TIMEOUT_DAYS_MAX,
+        Duration::from_secs(TIMEOUT_SECS_HIGHEST),
     )?)
 }
 

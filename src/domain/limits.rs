@@ -1,5 +1,13 @@
 //! The bounds of the service: one value each, all settable, each with a named error.
 
+/// The longest time-out that can be allowed, in seconds: 60 days, by which the archive's index outlives its
+/// rows.
+pub const TIMEOUT_SECS_HIGHEST: u64 = 60 * 24 * 60 * 60;
+
+/// The longest text that can be allowed in a cluster, in bytes: longer ones do not fit into one write of
+/// its store.
+pub const CLUSTER_TEXT_BYTES_HIGHEST: usize = 4 << 20;
+
 /// What a request, a message and a mailbox may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct UnixMs(pub u64);
 
+/// No clock that is right tells a later time before the year 2527: what a peer says beyond it is wrong.
+pub const PLAUSIBLE_MAX: UnixMs = UnixMs(1 << 44);
+
 /// The last millisecond of the year 9999, the largest time that RFC 3339 can write.
 const RFC3339_MAX_MS: u64 = 253_402_300_799_999;
 const MS_PER_DAY: u64 = 86_400_000;

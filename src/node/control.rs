@@ -6,7 +6,6 @@
 //! `placement` for who should own what.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use cluster::shard::Epoch;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use super::drainers::Drainers;
 use super::forward::Shared;
 use super::holdings::{Holdings, Stage};
 use super::known::{KnownClaims, News};
@@ -31,9 +31,6 @@ use super::routing::{Owner, Remote};
 use crate::domain::username::ShardId;
 use crate::shard::clock::Clock;
 use crate::store::journal::Journal;
-
-/// How long a peer's word that it drains counts: by then the registry says so, or it drains no more.
-const DRAINER_KEPT_FOR: Duration = Duration::from_secs(3);
 
 /// The state of the node's one thread.
 pub struct Control {
@@ -48,8 +45,7 @@ pub struct Control {
     /// What this node tells of itself.
     pub(super) me: RefCell<Member>,
     pub(super) is_draining: Cell<bool>,
-    /// Peers that have said that they drain, and when: the registry is slower to tell.
-    drainers: RefCell<BTreeMap<Generation, Instant>>,
+    drainers: RefCell<Drainers>,
     /// Whether the registry has heard of this node.
     pub(super) has_joined: Cell<bool>,
     /// Rung when the registry should hear of this node at once.
@@ -143,6 +139,7 @@ impl Control {
         self.failures
             .borrow_mut()
             .probe_answered(peer.generation, report, now);
+        self.drainers.borrow_mut().lives(peer.generation, now);
         if sign.wall_ms > 0 {
             let offset = offset_ms(asked_ms, sign.wall_ms, self.now_ms());
             let clock = SeenClock::Peer(peer.generation);
@@ -167,6 +164,8 @@ impl Control {
         }
         let view = self.membership.borrow().view().clone();
         self.failures.borrow_mut().watch(&view);
+        let is_member = |peer| view.member(peer).is_some();
+        self.drainers.borrow_mut().keep(is_member);
         for (remote, client) in self.peers.keep(&view, self.generation()) {
             spawn_local(super::watch::watch(self.clone(), remote, client));
         }
@@ -178,7 +177,7 @@ impl Control {
 
     /// A peer says that it takes no more shards.
     pub fn heard_draining(&self, peer: Generation) {
-        self.drainers.borrow_mut().insert(peer, Instant::now());
+        self.drainers.borrow_mut().said(peer, self.now());
     }
 
     /// Somebody is said to have claimed a shard under this epoch.
@@ -254,15 +253,14 @@ impl Control {
     pub fn view(&self) -> View {
         let (membership, me) = (self.membership.borrow(), self.me.borrow());
         let view = membership.view();
-        let mut drainers = self.drainers.borrow_mut();
-        drainers.retain(|_, since| since.elapsed() < DRAINER_KEPT_FOR);
+        let drainers = self.drainers.borrow();
         let members = view.members().iter().map(|member| {
             let mut member = if member.generation == me.generation {
                 me.clone()
             } else {
                 member.clone()
             };
-            if drainers.contains_key(&member.generation) {
+            if drainers.has(member.generation) {
                 member.state = State::Draining;
             }
             member

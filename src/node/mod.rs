@@ -30,6 +30,8 @@ mod watch;
 
 mod known;
 
+mod drainers;
+
 mod control;
 
 mod place;

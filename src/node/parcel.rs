@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::wire::{self, Unreadable};
 use crate::domain::id::IdStamp;
-use crate::domain::time::UnixMs;
+use crate::domain::time::{PLAUSIBLE_MAX, UnixMs};
 use crate::domain::username::ShardId;
 use crate::store::group::HighWater;
 
@@ -50,6 +50,10 @@ impl Parcel {
     /// [`Unreadable`]
     pub fn decode(bytes: &[u8]) -> Result<Parcel, Unreadable> {
         let wire: ParcelWire<'_> = wire::decode(bytes)?;
+        // A shard cannot count on from the end of what its clocks and its claim row hold.
+        if wire.at_ms.max(wire.stamp.0) > PLAUSIBLE_MAX.0 || wire.epoch >= i64::MAX as u64 {
+            return Err(Unreadable);
+        }
         let shard = ShardId::all().nth(usize::from(wire.shard));
         let link = |(epoch, owner, sealed)| Link {
             epoch: Epoch(epoch),
@@ -107,14 +111,13 @@ struct ParcelWire<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_parcel_reads_back_as_it_was_sent_and_a_cut_one_not_at_all() {
+    fn parcel() -> Parcel {
         let link = |epoch, sealed| Link {
             epoch: Epoch(epoch),
             owner: Generation(Uuid::from_u128(7)),
             sealed,
         };
-        let parcel = Parcel {
+        Parcel {
             shard: ShardId(255),
             offer: Offer {
                 row: ClaimRow {
@@ -138,7 +141,26 @@ mod tests {
                     counter: 5,
                 },
             },
-        };
+        }
+    }
+
+    #[test]
+    fn a_parcel_with_a_time_or_an_epoch_that_cannot_be_is_not_read() {
+        let change: [fn(&mut Parcel); 3] = [
+            |parcel| parcel.high_water.at.0 = u64::MAX,
+            |parcel| parcel.high_water.stamp.ms.0 = PLAUSIBLE_MAX.0 + 1,
+            |parcel| parcel.offer.row.epoch.0 = u64::MAX,
+        ];
+        for change in change {
+            let mut parcel = parcel();
+            change(&mut parcel);
+            assert_eq!(Parcel::decode(&parcel.encode()), Err(Unreadable));
+        }
+    }
+
+    #[test]
+    fn a_parcel_reads_back_as_it_was_sent_and_a_cut_one_not_at_all() {
+        let parcel = parcel();
         let bytes = parcel.encode();
         assert_eq!(Parcel::decode(&bytes), Ok(parcel));
         for cut in 0..bytes.len() {

@@ -15,6 +15,7 @@ use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::control::Control;
+use super::drainers::SAYING;
 use super::holdings::Stage;
 use super::request::{News, Serves};
 use super::routing::Remote;
@@ -53,6 +54,7 @@ pub async fn run<R: Registry>(control: Rc<Control>, registry: Arc<R>, arriving: 
     spawn_local(read_claims(control.clone()));
     spawn_local(hear_losses(control.clone(), losses));
     spawn_local(tell_arrivals(control.clone(), arrivals));
+    spawn_local(tell_draining(control.clone()));
     let mut ticks = interval(PLACE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -176,6 +178,17 @@ async fn tell_arrivals(control: Rc<Control>, mut arrivals: UnboundedReceiver<(Sh
         control.hear_of(shard, epoch, &me);
         let news = wire::encode(&News::Serves(Serves::new(shard, epoch)));
         control.peers.notify(&news);
+    }
+}
+
+/// Says again and again that this node drains: while Redis is away nobody else tells, and shards would be
+/// offered to it.
+async fn tell_draining(control: Rc<Control>) {
+    loop {
+        sleep(SAYING).await;
+        if control.should_leave() {
+            control.peers.notify(&wire::encode(&News::Drains));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::wire_shapes::{AnswerWire, CallWire, KeyWire};
 use crate::domain::id::MessageId;
 use crate::domain::key::KeyClaim;
+use crate::domain::limits::{CLUSTER_TEXT_BYTES_HIGHEST, TIMEOUT_SECS_HIGHEST};
 use crate::domain::message::{Attributes, Content};
 use crate::domain::username::{ShardId, Username, UsernameHash};
 use crate::shard::call::{Accepted, CallError, Count, Delivery, Found, Post, Take};
@@ -114,6 +115,11 @@ impl Call {
                 ttl_ms,
                 key,
             } => {
+                // More than any node may be set to allow, and than a shard can hold.
+                if ttl_ms > TIMEOUT_SECS_HIGHEST * 1_000 || text.len() > CLUSTER_TEXT_BYTES_HIGHEST
+                {
+                    return Err(Unreadable);
+                }
                 let username = Username::from_stored(username);
                 let hash = username.hash();
                 Call::Post(Post {

@@ -67,6 +67,25 @@ fn every_call_reads_back_as_it_was_sent_and_no_part_of_it_does() {
 }
 
 #[test]
+fn a_post_beyond_what_any_node_may_allow_does_not_read() {
+    let read = |ttl_ms, text_bytes: usize| {
+        let post = Post {
+            username: name(),
+            hash: name().hash(),
+            content: Content::new(&"x".repeat(text_bytes), Attributes::default()),
+            ttl_ms,
+            key: None,
+        };
+        Call::decode(&Call::Post(post).encode())
+    };
+    let (ttl_ms, text_bytes) = (60 * 86_400_000, 4 << 20);
+    assert!(read(ttl_ms, text_bytes).is_ok());
+    for (ttl_ms, text_bytes) in [(ttl_ms + 1, 1), (u64::MAX, 1), (1, text_bytes + 1)] {
+        assert!(read(ttl_ms, text_bytes).is_err(), "{ttl_ms} {text_bytes}");
+    }
+}
+
+#[test]
 fn every_answer_reads_back_as_it_was_sent() {
     let range = TakenRange {
         first: id(1),

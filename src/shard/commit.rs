@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
 
@@ -18,6 +18,9 @@ use crate::store::journal::Journal;
 
 /// Bytes that one worker may stage; posts are refused beyond.
 pub const STAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How often it is looked whether the committer has ended.
+const STOP_PAUSE: Duration = Duration::from_millis(1);
 
 /// What one worker has decided since the last group, guarded for the two who touch it.
 #[derive(Debug)]
@@ -117,12 +120,21 @@ impl Committer {
         self.stagings[worker].clone()
     }
 
-    /// Commits what is staged and ends.
-    pub fn stop(self) {
+    /// Commits what is staged and ends, and tells whether that was done `within` this time: a store that
+    /// is silent may keep a commit for ever.
+    pub fn stop(self, within: Duration) -> bool {
         self.doorbell.stopping.store(true, Ordering::SeqCst);
         self.doorbell.ring();
+        let until = Instant::now() + within;
+        while !self.thread.is_finished() {
+            if Instant::now() >= until {
+                return false;
+            }
+            thread::sleep(STOP_PAUSE);
+        }
         let ended = self.thread.join();
         assert!(ended.is_ok(), "the committer does not panic");
+        true
     }
 }
 
@@ -229,3 +241,7 @@ impl Doorbell {
         self.stopping.load(Ordering::SeqCst)
     }
 }
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! The archiver: one thread that moves endings from the shards to the archive, about once a second.
 //!
 //! A shard forgets an ending only when it is told `Archived`, after the row is durable. A batch that
-//! fails is repeated until it succeeds, and posts are refused meanwhile.
+//! fails is repeated until it succeeds; when that takes long, posts are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
 
+use super::clock::Clock;
 use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::domain::username::{SHARDS, ShardId};
@@ -20,6 +21,10 @@ use crate::store::archive::Archive;
 
 /// How often rows are written, at most: every write costs some syncs of the disk, whatever its size.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the archive of a cluster may fail before posts are refused: one call of many that fails, or
+/// a server that restarts, is no reason to refuse anything.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often old days are dropped.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -46,13 +51,16 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Starts the archiver. It ends when the last way to it is dropped.
+    /// Starts the archiver. It ends when the last way to it is dropped. It is said to be failing when a
+    /// batch could not be written for `patience`.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start<A: Archive>(
         archive: Arc<A>,
         retention: Option<Duration>,
+        patience: Duration,
+        clock: Clock,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Archiver> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -63,6 +71,8 @@ impl Archiver {
         let worker = Worker {
             archive,
             retention,
+            patience,
+            clock,
             metrics,
             is_failing: is_failing.clone(),
             runtime,
@@ -87,7 +97,7 @@ impl Archiver {
             .map_err(|(Full(batch) | Disconnected(batch))| batch)
     }
 
-    /// Whether the last attempt to write failed.
+    /// Whether nothing could be written for as long as was to be borne.
     pub fn is_failing(&self) -> bool {
         self.is_failing.load(Ordering::Relaxed)
     }
@@ -96,6 +106,8 @@ impl Archiver {
 struct Worker<A> {
     archive: Arc<A>,
     retention: Option<Duration>,
+    patience: Duration,
+    clock: Clock,
     metrics: Arc<Metrics>,
     is_failing: Arc<AtomicBool>,
     runtime: tokio::runtime::Runtime,
@@ -124,8 +136,9 @@ impl<A: Archive> Worker<A> {
     fn archive_all(&self, batches: Vec<FlushBatch>) {
         let parts = || batches.iter().flat_map(|batch| &batch.parts);
         let rows = || parts().flat_map(|(.., endings)| endings.iter());
+        let mut failing_since = None;
         while let Err(error) = self.runtime.block_on(self.archive.put(rows())) {
-            self.report(&error);
+            self.report(&error, *failing_since.get_or_insert_with(Instant::now));
             thread::sleep(INTERVAL);
         }
         if self.is_failing.swap(false, Ordering::Relaxed) {
@@ -138,24 +151,31 @@ impl<A: Archive> Worker<A> {
         }
     }
 
-    fn report(&self, error: &StoreError) {
+    fn report(&self, error: &StoreError, failing_since: Instant) {
         self.metrics.archive_errors.inc();
-        if !self.is_failing.swap(true, Ordering::Relaxed) {
+        if failing_since.elapsed() < self.patience {
+            tracing::warn!(%error, "cannot write the archive; the batch is repeated until it can");
+        } else if !self.is_failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "cannot write the archive; posts are refused and the batch is repeated until it can");
         }
     }
 
+    /// Goes by the process's time, as deadlines do: a step of the wall clock drops nothing.
     fn drop_old(&self) {
         let Some(retention) = self.retention else {
             return;
         };
-        let now = super::clock::Clock::start(UnixMs::default()).now();
+        let now = self.clock.now();
         let before = UnixMs(now.0.saturating_sub(retention.as_millis() as u64));
         if let Err(error) = self.runtime.block_on(self.archive.drop_before(before)) {
             tracing::warn!(%error, "cannot drop archived messages past their retention; it is tried again in an hour");
         }
     }
 }
+
+#[cfg(test)]
+#[path = "flush_tests.rs"]
+mod tests;
 
 #[cfg(test)]
 impl Archiver {
@@ -167,5 +187,10 @@ impl Archiver {
             is_failing: Arc::default(),
         };
         (archiver, queue)
+    }
+
+    /// Lets it be failing for long.
+    pub(super) fn fail(&self) {
+        self.is_failing.store(true, Ordering::Relaxed);
     }
 }

@@ -187,8 +187,7 @@ impl<J: Journal> ShardHost<J> {
     }
 
     fn post(&mut self, place: usize, post: Post) -> (u64, Result<Accepted, Refusal>) {
-        let is_full = !self.seat.journal.has_room() || self.seat.archiver.is_failing();
-        let full = is_full.then_some(match self.seat.gate {
+        let full = self.is_full().then_some(match self.seat.gate {
             Gate::Fence => Refusal::StoreAway,
             Gate::Open | Gate::Commit => Refusal::DiskFull,
         });
@@ -196,6 +195,14 @@ impl<J: Journal> ShardHost<J> {
             Some(refusal) if !shard.knows(post.key, turn) => Err(refusal),
             _ => shard.post(post, turn),
         })
+    }
+
+    /// Whether there is no room for more: in the journal, or in memory for what will end and cannot be
+    /// archived. A cluster's archive may fail for some shards alone, so half of the memory is for that.
+    fn is_full(&self) -> bool {
+        let seat = &self.seat;
+        let may_grow = seat.gate == Gate::Fence && seat.usage.is_below_half();
+        !seat.journal.has_room() || seat.archiver.is_failing() && !may_grow
     }
 
     fn take(&mut self, place: usize, take: Take) -> (u64, Result<Delivery, Refusal>) {

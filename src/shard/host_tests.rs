@@ -85,6 +85,8 @@ struct Bench {
     /// What the journal is told for its next group.
     lost: Sender<Vec<ShardId>>,
     offered: Receiver<FlushBatch>,
+    archiver: Archiver,
+    usage: Arc<Usage>,
     metrics: Arc<Metrics>,
     journal: Arc<ToldJournal>,
 }
@@ -113,13 +115,14 @@ impl Bench {
         let committer = Committer::start(journal.clone(), 1, pause, |error| panic!("{error}"));
         let (archiver, offered) = Archiver::of_test();
         let (clock, metrics) = (Clock::start(UnixMs::default()), Arc::new(Metrics::new()));
+        let usage = Arc::new(Usage::new(1 << 30, 1_000));
         let seat = Seat {
             clock,
             limits: Arc::default(),
-            usage: Arc::new(Usage::new(1 << 30, 1_000)),
+            usage: usage.clone(),
             staging: committer.expect("a thread").staging(0),
             journal: journal.clone(),
-            archiver,
+            archiver: archiver.clone(),
             metrics: metrics.clone(),
             gate: Gate::Fence,
             request_timeout: Duration::from_secs(60),
@@ -135,6 +138,8 @@ impl Bench {
             host: ShardHost::start_here(seat, shards),
             lost,
             offered,
+            archiver,
+            usage,
             metrics,
             journal,
         }
@@ -155,6 +160,10 @@ impl Bench {
     }
 
     async fn post(&self, username: &Username) -> MessageId {
+        self.try_post(username).await.expect("room")
+    }
+
+    async fn try_post(&self, username: &Username) -> Result<MessageId, Refusal> {
         let post = Post {
             username: username.clone(),
             hash: username.hash(),
@@ -164,7 +173,7 @@ impl Bench {
         };
         self.commit(&[]);
         let accepted = self.ask(|asker| Command::Post(post, asker)).await;
-        accepted.expect("an answer").expect("room").id
+        accepted.expect("an answer").map(|accepted| accepted.id)
     }
 
     fn take(&self, username: &Username) -> oneshot::Receiver<Result<Delivery, Refusal>> {
@@ -302,5 +311,18 @@ fn the_journal_keeps_where_an_old_message_was_until_it_is_durable_where_it_was_r
         let trimmed = place(Done::Trimmed(shard_of(&alice), Position(1)));
         let appended = place(Done::Appended).expect("it was recorded again");
         assert!(trimmed.expect("it is let go") > appended);
+    });
+}
+
+#[test]
+fn while_the_archive_fails_posts_are_accepted_until_half_of_the_memory_is_used() {
+    run(async {
+        let [alice, bob] = names();
+        let bench = Bench::new(&alice, &bob);
+        bench.usage.take_bytes((1 << 29) - 1);
+        bench.archiver.fail();
+        bench.post(&alice).await;
+        let refused = bench.try_post(&alice).await;
+        assert_eq!(refused, Err(Refusal::StoreAway));
     });
 }

@@ -31,6 +31,11 @@ impl Usage {
         self.bytes.load(Relaxed) + more <= self.bytes_max
     }
 
+    /// Whether less than half of the bytes that may be used are.
+    pub fn is_below_half(&self) -> bool {
+        self.bytes.load(Relaxed) < self.bytes_max / 2
+    }
+
     /// Whether one more key stays within the bound.
     pub fn has_key(&self) -> bool {
         self.keys.load(Relaxed) < self.keys_max

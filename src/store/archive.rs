@@ -72,7 +72,8 @@ pub trait Archive: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Ended>, StoreError>> + Send;
 
     /// Drops what ended on a day (UTC) before the day of `before`, whole days only. What is put later
-    /// and ended on such a day may be found or not.
+    /// and ended on such a day may be found or not. An archive whose rows go by themselves when they
+    /// are old enough does nothing.
     ///
     /// # Errors
     /// [`StoreError::Archive`] when that failed; it can be repeated.

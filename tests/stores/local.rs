@@ -12,8 +12,11 @@ use mayfly::store::local::journal::LocalJournal;
 use mayfly::store::local::{LocalOptions, LocalStores};
 use tempfile::TempDir;
 
+use crate::contract::archive::{in_order, list_all};
 use crate::contract::{Factory, Opened, contract};
 use crate::support::*;
+
+const DAY_MS: u64 = 86_400_000;
 
 contract!(Local);
 
@@ -182,13 +185,49 @@ fn the_segment_of_a_large_group_is_removed_and_not_used_again() {
 }
 
 #[test]
+fn whole_days_are_dropped_and_nothing_else() {
+    let mut factory = Local::default();
+    let stores = factory.open();
+    let name = username(1);
+    let midnight_ms = DAY_MS - START.0 % DAY_MS;
+    let before = ended(&name, 0, 1, midnight_ms - 1, End::Expired);
+    let after = ended(&name, 0, 2, midnight_ms, End::Expired);
+    now(stores.archive.put(&[before.clone(), after.clone()])).unwrap();
+    now(stores.archive.drop_before(before.ended_at)).unwrap();
+    assert_eq!(
+        now(stores.archive.get(before.id)).unwrap(),
+        Some(before.clone())
+    );
+    now(stores
+        .archive
+        .drop_before(after.ended_at.plus_ms(DAY_MS - 1)))
+    .unwrap();
+    let stores = factory.crash(stores);
+    assert_eq!(now(stores.archive.get(before.id)).unwrap(), None);
+    assert_eq!(
+        now(stores.archive.get(after.id)).unwrap(),
+        Some(after.clone())
+    );
+    assert_eq!(
+        list_all(&stores.archive, 10),
+        in_order(std::slice::from_ref(&after))
+    );
+    now(stores
+        .archive
+        .drop_before(after.ended_at.plus_ms(100 * DAY_MS)))
+    .unwrap();
+    assert_eq!(now(stores.archive.get(after.id)).unwrap(), None);
+    assert_eq!(list_all(&stores.archive, 10), []);
+}
+
+#[test]
 fn a_day_that_was_dropped_can_be_filled_again() {
     let mut factory = Local::default();
     let stores = factory.open();
     let message = ended(&username(1), 0, 1, 0, End::Expired);
     let batch = std::slice::from_ref(&message);
     now(stores.archive.put(batch)).unwrap();
-    let later = message.ended_at.plus_ms(100 * 86_400_000);
+    let later = message.ended_at.plus_ms(100 * DAY_MS);
     now(stores.archive.drop_before(later)).unwrap();
     assert_eq!(now(stores.archive.get(message.id)).unwrap(), None);
     now(stores.archive.put(batch)).unwrap();

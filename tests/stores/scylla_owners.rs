@@ -40,6 +40,20 @@ fn take(node: &ScyllaStores, shards: &[ShardId]) -> BTreeMap<ShardId, Vec<String
     texts_by_shard(&*node.journal, shards)
 }
 
+/// Runs CQL in which `{}` stands for the keyspace and a dot.
+fn run_cql(keyspace: &Scylla, text: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let settings = &keyspace.settings;
+    let text = text.replace("{}", &format!("{}.", settings.address.keyspace));
+    runtime.block_on(async {
+        let cql = Cql::connect(settings, Purpose::Serve, None).await;
+        cql.unwrap().run(&text).await.unwrap();
+    });
+}
+
 fn lost(node: &ScyllaStores, group: &Group) -> Vec<ShardId> {
     now(node.journal.append(group)).unwrap().lost
 }
@@ -132,6 +146,25 @@ fn a_shard_is_handed_over_with_everything_that_was_answered_and_nothing_else() {
 }
 
 #[test]
+fn what_a_successor_trimmed_under_the_target_of_a_hand_off_is_no_damage() {
+    let keyspace = Scylla::default();
+    let (mine, shard) = (username(1), shard_of(&username(1)));
+    let (first, second) = (keyspace.node(), keyspace.node());
+    take(&first, &[shard]);
+    append(&*first.journal, &one_post(&mine, 1, "answered"));
+    let (offer, high_water) = now(first.claims.freeze_shard(shard)).unwrap();
+    now(second.claims.take_over(shard, offer, high_water)).unwrap();
+    take(&keyspace.node(), &[shard]);
+    let trim = format!("DELETE FROM {{}}journal WHERE shard = {}", shard.0);
+    run_cql(&keyspace, &format!("{trim} AND epoch = 1 AND segment = 0"));
+    let refused = now(second.journal.replay(&[shard], &mut |_, _| Ok(())));
+    assert!(
+        matches!(refused, Err(StoreError::Scylla(ScyllaError::Superseded(_)))),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_shard_that_nobody_took_over_is_taken_back_and_the_offer_is_void() {
     let keyspace = Scylla::default();
     let (mine, shard) = (username(1), shard_of(&username(1)));
@@ -203,19 +236,11 @@ fn a_frame_that_is_lost_or_broken_leaves_the_shard_without_an_owner() {
         for ms in 0..5 {
             append(&*node.journal, &one_post(&mine, ms, "acknowledged"));
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let cql = Cql::connect(&keyspace.settings, Purpose::Serve, None).await;
-            let place = format!(
-                "{damage} WHERE shard = {} AND epoch = 1 AND segment = 1 AND seq = 3",
-                shard.0
-            );
-            let place = place.replace("{}", &format!("{}.", keyspace.settings.address.keyspace));
-            cql.unwrap().run(&place).await.unwrap();
-        });
+        let place = "AND epoch = 1 AND segment = 1 AND seq = 3";
+        run_cql(
+            &keyspace,
+            &format!("{damage} WHERE shard = {} {place}", shard.0),
+        );
         let next = keyspace.node();
         now(next.claims.claim(&[shard])).unwrap();
         let refused = now(next.journal.replay(&[shard], &mut |_, _| Ok(())));

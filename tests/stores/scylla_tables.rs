@@ -7,7 +7,9 @@ use cluster::ownership::claim::{Base, ClaimRow, ClaimState, Expected, Swap};
 use cluster::ownership::recovery::Stored;
 use cluster::shard::{Epoch, Shard};
 use mayfly::config::Settings;
+use mayfly::domain::message::End;
 use mayfly::store::StoreError;
+use mayfly::store::archive::Archive;
 use mayfly::store::group::HighWater;
 use mayfly::store::scylla::apply_schema;
 use mayfly::store::scylla::claim_table::ClaimTable;
@@ -23,6 +25,7 @@ use uuid::Uuid;
 
 use crate::cql_server::CqlServer;
 use crate::scylla::{Scylla, claimant, options, settings, settings_at};
+use crate::support::{ended, now, username};
 
 const SHARD: Shard = Shard(7);
 
@@ -229,5 +232,41 @@ fn a_swap_without_an_answer_in_time_is_ambiguous() {
         }
         let again = table.swap(&cql, SHARD, Expected::Absent, &row).await;
         assert_eq!(again.unwrap(), Swap::Refused);
+    });
+}
+
+#[test]
+fn a_node_whose_clock_is_ahead_hides_nothing_of_the_archive() {
+    let keyspace = Scylla::default();
+    let message = ended(&username(1), 0, 1, 0, End::Read);
+    let node = keyspace.node();
+    now(node.archive.put(std::slice::from_ref(&message))).unwrap();
+    let years_later = message.ended_at.plus_ms(3_650 * 86_400_000);
+    now(node.archive.drop_before(years_later)).unwrap();
+    for node in [node, keyspace.node()] {
+        let found = now(node.archive.get(message.id)).unwrap();
+        assert_eq!(found.as_ref(), Some(&message));
+        assert_eq!(now(node.archive.list(None, 2)).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_frame_of_a_newer_version_is_not_taken_for_a_broken_one() {
+    with_cql(|cql| async move {
+        let table = FrameTable::prepare(&cql, 1_000).await.unwrap();
+        let mut newer = frame(0, 10).bytes().to_vec();
+        newer[0] += 1;
+        let sum = crc32fast::hash(&[&newer[..37], &newer[41..]].concat());
+        newer[37..41].copy_from_slice(&sum.to_le_bytes());
+        let bytes: String = newer.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (keyspace, shard) = (cql.keyspace(), SHARD.0);
+        let insert = format!(
+            "INSERT INTO {keyspace}.journal (shard, epoch, segment, seq, frame) \
+             VALUES ({shard}, 3, 0, 0, 0x{bytes})"
+        );
+        cql.run(&insert).await.unwrap();
+        let found = table.read_segment(&cql, SHARD, Epoch(3), 0, 0).await;
+        let line = found.unwrap_err().to_string();
+        assert!(line.contains("start a newer mayfly"), "{line}");
     });
 }

@@ -104,10 +104,15 @@ impl ClaimRow {
         Expected::Claim(self.claim, self.state, self.base)
     }
 
-    /// The row after a claim that knows nothing of the owner before: its journal is open still.
+    /// The row after a claim that knows nothing of the owner before: its journal is open still. An epoch
+    /// that was only claimed leaves the chain: nothing is written before the seal, which is refused from
+    /// now on. So a shard that cannot be recovered does not grow a chain, however often it is claimed.
     pub fn claimed_by(&self, claimant: &Claimant, claim: Uuid) -> ClaimRow {
         let epoch = Epoch(self.epoch.0 + 1);
         let mut chain = self.chain.clone();
+        if self.state == ClaimState::Claimed {
+            chain.retain(|link| link.epoch != self.epoch);
+        }
         chain.push(Link {
             epoch,
             owner: claimant.node,
@@ -214,10 +219,21 @@ mod tests {
 
     #[test]
     fn a_claim_fences_the_owner_of_every_open_epoch() {
-        let row = ClaimRow::first(&claimant(1), id(10));
-        let row = row.claimed_by(&claimant(2), id(11));
+        let row = ClaimRow::first(&claimant(1), id(10)).serving(&[]);
+        // The first epoch is not sealed by this.
+        let row = row.claimed_by(&claimant(2), id(11)).serving(&[]);
         let row = row.claimed_by(&claimant(3), id(12));
         assert_eq!(row.open_owners(), [claimant(1).node, claimant(2).node]);
+    }
+
+    #[test]
+    fn an_epoch_that_was_only_claimed_leaves_the_chain_at_the_next_claim() {
+        let mut row = ClaimRow::first(&claimant(1), id(10)).serving(&[]);
+        for number in 2..100 {
+            row = row.claimed_by(&claimant(number), id(10 + number));
+        }
+        assert_eq!(sealed(&row), [(1, None), (99, None)]);
+        assert_eq!(row.open_owners(), [claimant(1).node]);
     }
 
     #[test]

@@ -99,6 +99,8 @@ fn row_of_two() -> ClaimRow {
 #[test]
 fn a_claim_wins_then_fences_all_then_reads_then_rewrites_then_seals() {
     let mut case = Case::claim(3, 30);
+    // Both epochs before are open.
+    let row_of_two = || row_of_two().serving(&[]);
     assert_eq!(case.effects, [Effect::ReadRow]);
     case.does(Input::Row(Ok(Some(row_of_two()))));
     let (expected, claimed) = case.wanted_row();

@@ -33,7 +33,7 @@ planted! {
     CompareWithoutBase,
     /// Fence: none is written.
     NoFence,
-    /// Fence: only the last owner is fenced.
+    /// Fence: only the last claimant is fenced, though its claim came to nothing.
     FenceLastOwnerOnly,
     /// Fence: it is written only after the journal was read.
     FenceAfterRead,

@@ -60,7 +60,8 @@ impl Node {
         epoch: Epoch,
     ) -> Option<Effect<Frame>> {
         let row = self.store.borrow().claims.get(&shard).cloned()?;
-        let is_last = row.older().last().is_some_and(|link| link.owner == node);
+        let is_last = |link: &Link| link.owner == node && is_just_before(link.epoch, &row);
+        let is_last = row.older().any(is_last);
         let request = self.fence(node, shard, epoch);
         match bug {
             Bug::NoFence => self.input(shard, Input::FenceWritten(node, Ok(()))),
@@ -83,9 +84,8 @@ impl Node {
     ) -> Option<Effect<Frame>> {
         if bug == Bug::RecoverLastEpochOnly {
             let row = self.store.borrow().claims.get(&shard).cloned()?;
-            let last = row.older().last().map(|link| link.epoch);
             let is_open = |link: &Link| link.epoch == epoch && link.sealed.is_none();
-            if last != Some(epoch) && row.older().any(is_open) {
+            if !is_just_before(epoch, &row) && row.older().any(is_open) {
                 return self.input(shard, Input::SegmentRead(Ok(Vec::new())));
             }
         }
@@ -244,4 +244,10 @@ impl Node {
             _ => Some(Effect::AskGate { epoch, mark }),
         }
     }
+}
+
+/// Whether an epoch is that of the last claim before this one: between it and an older one that is open
+/// there were claims that came to nothing.
+fn is_just_before(epoch: Epoch, row: &ClaimRow) -> bool {
+    epoch.0 + 1 == row.epoch.0
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -28,6 +27,10 @@ use crate::store::archive::{Archive, ArchiveKey};
 
 /// Calls that one batch or list has under way at once.
 pub(super) const CALLS_AT_ONCE: usize = 16;
+
+/// How often one call of a batch is made before the batch fails, and the pause in between.
+const TRIES_MAX: u32 = 3;
+const TRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Rows of one call at most, all of one partition.
 const ROWS_PER_CALL: usize = 64;
@@ -55,10 +58,7 @@ struct Tables {
     bucket_ms: u64,
     put: PreparedStatement,
     get: PreparedStatement,
-    write_floor: PreparedStatement,
     history: History,
-    /// What ended on a day before this one is gone.
-    floor_day: AtomicU64,
 }
 
 impl ScyllaArchive {
@@ -70,20 +70,12 @@ impl ScyllaArchive {
         let put = "INSERT INTO {}archive (shard, bucket, id, ended_at, row) VALUES (?, ?, ?, ?, ?) \
                    USING TIMESTAMP ?";
         let get = "SELECT ended_at, row FROM {}archive WHERE shard = ? AND bucket = ? AND id = ?";
-        let read_floor = "SELECT day FROM {}archive_floor WHERE name = 'day'";
-        let write_floor =
-            "INSERT INTO {}archive_floor (name, day) VALUES ('day', ?) USING TIMESTAMP ?";
-        let read_floor = cql.prepare(Kind::Read, read_floor).await?;
-        let floor = cql.execute(&read_floor, ()).await?;
-        let floor = rows::first::<(i64,)>("archive_floor", floor)?;
         Ok(ScyllaArchive {
             tables: Arc::new(Tables {
                 bucket_ms: bucket.as_millis() as u64,
                 put: cql.prepare(Kind::Write, put).await?,
                 get: cql.prepare(Kind::Read, get).await?,
-                write_floor: cql.prepare(Kind::Write, write_floor).await?,
                 history: History::prepare(&cql).await?,
-                floor_day: AtomicU64::new(floor.map_or(0, |(day,)| day as u64)),
                 cql,
             }),
             on,
@@ -102,7 +94,6 @@ impl ScyllaArchive {
 }
 
 impl Archive for ScyllaArchive {
-    /// What ended before the last [`Archive::drop_before`] is stored and not shown.
     async fn put<'a>(
         &self,
         batch: impl IntoIterator<Item = &'a Ended> + Send,
@@ -148,12 +139,10 @@ impl Archive for ScyllaArchive {
             .await
     }
 
-    /// Whole days are hidden from now on, here and at every later start; the rows themselves go by
-    /// the retention that the schema was made with.
-    async fn drop_before(&self, before: UnixMs) -> Result<(), StoreError> {
-        let day = u64::from(before.day());
-        self.run(move |tables| async move { tables.drop_before(day).await })
-            .await
+    /// Nothing: rows go by the retention that the schema was made with, on the servers' clocks. The
+    /// clock of one node must not hide what all others still show.
+    async fn drop_before(&self, _: UnixMs) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -181,9 +170,7 @@ impl Tables {
     async fn put(&self, writes: Writes) -> Result<(), CqlError> {
         #[cfg(debug_assertions)]
         reach("archive-sent", &writes.keys).await;
-        let calls = writes.calls.into_iter();
-        let calls = calls.map(|call| async move { self.cql.batch(&self.put, &call).await });
-        run_all(calls.collect()).await?;
+        run_all(&writes.calls, |rows| self.cql.batch(&self.put, rows)).await?;
         self.history.put(&self.cql, &writes.keys).await?;
         #[cfg(debug_assertions)]
         reach("archive-written", &writes.keys).await;
@@ -200,8 +187,7 @@ impl Tables {
         };
         let ended_at = UnixMs(ended_at as u64);
         let ended = archive_row::read_value(id, ended_at, &row);
-        let ended = ended.map_err(CqlError::unreadable("archive"))?;
-        Ok((u64::from(ended_at.day()) >= self.floor_day()).then_some(ended))
+        ended.map(Some).map_err(CqlError::unreadable("archive"))
     }
 
     /// The rows of these keys, in their order; those that are gone meanwhile are left out.
@@ -218,24 +204,13 @@ impl Tables {
         let mut listed = Vec::with_capacity(limit.min(1_024));
         let mut after = after;
         while listed.len() < limit {
-            let (floor, wanted) = (self.floor_day(), limit - listed.len());
-            let keys = self.history.list(&self.cql, after, floor, wanted).await?;
+            let wanted = limit - listed.len();
+            let keys = self.history.list(&self.cql, after, wanted).await?;
             let Some(last) = keys.last() else { break };
             after = Some(*last);
             listed.extend(self.get_all(keys).await?);
         }
         Ok(listed)
-    }
-
-    async fn drop_before(&self, day: u64) -> Result<(), CqlError> {
-        let values = (day as i64, day as i64);
-        self.cql.execute(&self.write_floor, values).await?;
-        self.floor_day.fetch_max(day, Ordering::AcqRel);
-        Ok(())
-    }
-
-    fn floor_day(&self) -> u64 {
-        self.floor_day.load(Ordering::Acquire)
     }
 
     fn partition(&self, id: MessageId) -> (i32, i64) {
@@ -244,15 +219,35 @@ impl Tables {
     }
 }
 
-/// Awaits all calls, a bounded number at once.
-pub(super) async fn run_all<F>(calls: Vec<F>) -> Result<(), CqlError>
+/// Makes a call with each of `all`, a bounded number at once. One that fails is repeated by itself: of
+/// hundreds now and then one fails, and the others are done.
+pub(super) async fn run_all<'a, T, F>(
+    all: &'a [T],
+    call: impl Fn(&'a T) -> F,
+) -> Result<(), CqlError>
 where
     F: Future<Output = Result<(), CqlError>>,
 {
+    let call = &call;
+    let calls: Vec<_> = all.iter().map(|one| repeated(move || call(one))).collect();
     stream::iter(calls)
         .buffer_unordered(CALLS_AT_ONCE)
         .try_collect()
         .await
+}
+
+/// Makes a call that may be repeated until it succeeds, a few times at most.
+async fn repeated<F>(call: impl Fn() -> F) -> Result<(), CqlError>
+where
+    F: Future<Output = Result<(), CqlError>>,
+{
+    for _ in 1..TRIES_MAX {
+        if call().await.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(TRY_PAUSE).await;
+    }
+    call().await
 }
 
 /// The end of a message as the time stamp of its rows, in microseconds: a repeat is the same write.
@@ -284,5 +279,53 @@ fn calls((shard, bucket): (i32, i64), all: &[&Ended]) -> Vec<Vec<RowValues>> {
 async fn reach(place: &str, keys: &[ArchiveKey]) {
     for key in keys {
         super::failpoint::reach(place, cluster::shard::Shard(key.shard.0)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Runs a call for each of 0 to 99 that fails so often for the 50th; tells the outcome and whom it was
+    /// made for.
+    fn run_failing(failures: usize) -> (Result<(), CqlError>, Vec<u32>) {
+        let made = RefCell::new(Vec::new());
+        let call = |number: &u32| {
+            let mut made = made.borrow_mut();
+            made.push(*number);
+            let times = made.iter().filter(|made| **made == 50).count();
+            let fails = *number == 50 && times <= failures;
+            std::future::ready(match fails {
+                true => Err(CqlError::Ambiguous("no answer".into())),
+                false => Ok(()),
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let all: Vec<_> = (0..100).collect();
+        let outcome = runtime.block_on(run_all(&all, call));
+        (outcome, made.into_inner())
+    }
+
+    #[test]
+    fn a_call_that_fails_is_repeated_by_itself_and_the_others_are_made_once() {
+        let (outcome, mut made) = run_failing(2);
+        assert!(outcome.is_ok(), "{outcome:?}");
+        made.sort_unstable();
+        let mut expected: Vec<_> = (0..100).chain([50, 50]).collect();
+        expected.sort_unstable();
+        assert_eq!(made, expected);
+    }
+
+    #[test]
+    fn a_call_that_keeps_failing_fails_its_batch() {
+        let (outcome, made) = run_failing(usize::MAX);
+        assert!(matches!(outcome, Err(CqlError::Ambiguous(_))));
+        let tries = made.iter().filter(|made| **made == 50).count();
+        assert_eq!(tries, TRIES_MAX as usize);
     }
 }

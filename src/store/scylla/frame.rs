@@ -73,6 +73,15 @@ impl Frame {
         })
     }
 
+    /// The format of whole bytes that a newer version wrote; `None` of all others. Every format keeps
+    /// the places of version and checksum, and what the checksum covers.
+    pub fn newer_format(bytes: &[u8]) -> Option<u8> {
+        let (header, records) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let (checked, sum) = header.split_at(CHECKED_BYTES);
+        let is_whole = sum == checksum(checked, records).to_le_bytes();
+        (header[0] > VERSION && is_whole).then_some(header[0])
+    }
+
     /// Its epoch and number.
     pub fn place(&self) -> Base {
         self.place
@@ -194,6 +203,19 @@ mod tests {
         assert_eq!(open(6, 3, 77), None);
         assert_eq!(open(5, 4, 77), None);
         assert_eq!(open(5, 3, 78), None);
+    }
+
+    #[test]
+    fn a_frame_of_a_newer_version_is_told_from_a_broken_one() {
+        let frame = Frame::new(Shard(5), PLACE, high_water(), b"records");
+        let mut newer = frame.bytes().to_vec();
+        newer[0] = VERSION + 1;
+        assert_eq!(Frame::newer_format(&newer), None, "a flipped bit");
+        let sum = checksum(&newer[..CHECKED_BYTES], b"records");
+        newer[CHECKED_BYTES..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(Frame::newer_format(&newer), Some(VERSION + 1));
+        assert_eq!(Frame::newer_format(frame.bytes()), None);
+        assert_eq!(Frame::open(Shard(5), PLACE, newer.into()), None);
     }
 
     #[test]

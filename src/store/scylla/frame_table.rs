@@ -84,7 +84,7 @@ impl FrameTable {
     /// The frames of a segment from the number `from` on, in order.
     ///
     /// # Errors
-    /// [`CqlError`].
+    /// [`CqlError`]; [`CqlError::Unreadable`] when a newer version wrote one of them: that is no damage.
     pub async fn read_segment(
         &self,
         cql: &Cql,
@@ -104,6 +104,13 @@ impl FrameTable {
             let (page, next) = cql.page(&self.read, values, state).await?;
             for (seq, bytes) in rows::all::<(i64, Vec<u8>)>("journal", page)? {
                 let seq = seq as u64;
+                if let Some(format) = Frame::newer_format(&bytes) {
+                    let (epoch, shard) = (epoch.0, shard.0);
+                    let what = format!(
+                        "frame {seq} of epoch {epoch} of shard {shard} has format {format}"
+                    );
+                    return Err(CqlError::unreadable("journal")(what));
+                }
                 let frame = Frame::open(shard, Base { epoch, seq }, Bytes::from(bytes));
                 frames.push((seq, frame.map_or(Stored::Broken, Stored::Whole)));
             }

@@ -89,31 +89,26 @@ impl History {
         }
         self.name(cql, places.keys().copied()).await?;
         let calls = places.iter().flat_map(|((minute, lane), keys)| {
-            keys.chunks(KEYS_PER_CALL).map(|keys| {
-                let values: Vec<_> = keys
-                    .iter()
-                    .map(|key| {
-                        let (ended_at, shard, id) = columns(*key);
-                        let stamp = timestamp(key.ended_at);
-                        (*minute, *lane, ended_at, shard, id, stamp)
-                    })
-                    .collect();
-                async move { cql.batch(&self.put, &values).await }
-            })
+            let values = |key: &ArchiveKey| {
+                let (ended_at, shard, id) = columns(*key);
+                let stamp = timestamp(key.ended_at);
+                (*minute, *lane, ended_at, shard, id, stamp)
+            };
+            let calls = keys.chunks(KEYS_PER_CALL);
+            calls.map(move |keys| keys.iter().map(values).collect::<Vec<_>>())
         });
-        run_all(calls.collect()).await
+        let calls: Vec<_> = calls.collect();
+        run_all(&calls, |values| cql.batch(&self.put, values)).await
     }
 
-    /// Keys behind `after`, none of a day before `floor_day`; empty only when there are no more.
+    /// Keys behind `after`; empty only when there are no more.
     pub(super) async fn list(
         &self,
         cql: &Cql,
         after: Option<ArchiveKey>,
-        floor_day: u64,
         limit: usize,
     ) -> Result<Vec<ArchiveKey>, CqlError> {
-        let floor = (floor_day * MINUTES_PER_DAY) as i64;
-        let mut minute = after.map_or(floor, |after| place(after).0.max(floor));
+        let mut minute = after.map_or(0, |after| place(after).0);
         let days = (ERA, minute / MINUTES_PER_DAY as i64);
         let days = cql.execute(&self.days, days).await?;
         let mut listed = Vec::new();
@@ -157,16 +152,17 @@ impl History {
             places.filter(|place| !named.contains(place)).collect()
         };
         let days: BTreeSet<_> = places.iter().map(|(minute, _)| day(*minute)).collect();
-        let days = days.into_iter().map(|day| async move {
-            let named = cql.execute(&self.put_day, (ERA, day)).await;
+        let days: Vec<_> = days.into_iter().collect();
+        run_all(&days, |day| async move {
+            let named = cql.execute(&self.put_day, (ERA, *day)).await;
             named.map(drop)
-        });
-        run_all(days.collect()).await?;
-        let minutes = places.iter().map(|(minute, lane)| async move {
+        })
+        .await?;
+        run_all(&places, |(minute, lane)| async move {
             let values = (day(*minute), *minute, *lane);
             cql.execute(&self.put_minute, values).await.map(drop)
-        });
-        run_all(minutes.collect()).await?;
+        })
+        .await?;
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         if named.len() + places.len() > NAMED_MAX {
             named.clear();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::ownership::recovery::{Scan, Step};
-use cluster::shard::Shard;
+use cluster::shard::{Epoch, Shard};
 use tokio::time::timeout_at;
 
 use super::background::Background;
@@ -238,10 +238,26 @@ async fn read_again(
         }
     }
     if let Step::Damaged(seq) = step {
-        return Err(seat.damaged(scan.epoch(), seq));
+        return Err(doubted(seat, scan.epoch(), seq).await);
     }
     scans.pop();
     Ok(Some(found))
+}
+
+/// What a frame that is lost or broken means: damage only if the claim still stands, for a successor that
+/// is not known here may have trimmed the journal.
+async fn doubted(seat: &Arc<Seat>, epoch: Epoch, seq: u64) -> ScyllaError {
+    let node = &seat.node;
+    loop {
+        let row = node.claims.read(&node.cql, seat.shard).await;
+        let Ok(row) = node.answer("cannot read a claim", row).await else {
+            continue;
+        };
+        return match row.is_some_and(|row| row.owner == node.me.node && seat.serves(row.epoch)) {
+            true => seat.damaged(epoch, seq),
+            false => ScyllaError::Superseded(seat.shard),
+        };
+    }
 }
 
 fn visit_frame(frame: &Frame, visit: &mut Visit<'_>) -> Result<(), StoreError> {

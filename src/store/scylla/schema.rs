@@ -60,7 +60,7 @@ pub fn keyspace(settings: &ScyllaSettings, tablets_off: bool) -> String {
 
 /// The statements that make the tables.
 pub fn tables(keyspace: &str, options: &SchemaOptions) -> Vec<String> {
-    const LASTING: [(&str, &str); 5] = [
+    const LASTING: [(&str, &str); 4] = [
         (
             "meta",
             "name text PRIMARY KEY, version int, cluster_name text, shards int, scope text, \
@@ -81,7 +81,6 @@ pub fn tables(keyspace: &str, options: &SchemaOptions) -> Vec<String> {
             "shard int, epoch bigint, segment bigint, seq bigint, frame blob, \
              PRIMARY KEY ((shard, epoch, segment), seq)",
         ),
-        ("archive_floor", "name text PRIMARY KEY, day bigint"),
     ];
     const AGEING: [(&str, &str); 4] = [
         (
@@ -193,7 +192,7 @@ mod tests {
     fn only_archive_and_history_ever_forget_by_themselves() {
         for (retention, ageing) in [(None, 0), (Some(DAY), 4)] {
             let tables = tables("k", &SchemaOptions::keeping(retention));
-            assert_eq!(tables.len(), 9);
+            assert_eq!(tables.len(), 8);
             let forgetful = tables.iter().filter(|table| table.contains("time_to_live"));
             assert_eq!(forgetful.clone().count(), ageing);
             for table in forgetful {

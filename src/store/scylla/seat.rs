@@ -252,6 +252,12 @@ impl Seat {
         self.state().tenure.row().is_some()
     }
 
+    /// Whether the shard takes events under this epoch, or did until it was frozen.
+    pub(super) fn serves(&self, epoch: Epoch) -> bool {
+        let state = self.state();
+        state.tenure.row().is_some_and(|row| row.epoch == epoch)
+    }
+
     /// That a frame is lost or broken.
     pub(super) fn damaged(&self, epoch: Epoch, seq: u64) -> ScyllaError {
         ScyllaError::Damaged {

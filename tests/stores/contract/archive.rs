@@ -187,42 +187,7 @@ pub fn what_one_read_delivered_is_found_together<F: Factory>() {
     assert_eq!(found(0, 9, 400 * DAY_MS), []);
 }
 
-pub fn whole_days_are_dropped_and_nothing_else<F: Factory>() {
-    let mut factory = F::default();
-    let stores = factory.open();
-    let name = username(1);
-    let midnight_ms = DAY_MS - START.0 % DAY_MS;
-    let before = ended(&name, 0, 1, midnight_ms - 1, End::Expired);
-    let after = ended(&name, 0, 2, midnight_ms, End::Expired);
-    now(stores.archive.put(&[before.clone(), after.clone()])).unwrap();
-    now(stores.archive.drop_before(before.ended_at)).unwrap();
-    assert_eq!(
-        now(stores.archive.get(before.id)).unwrap(),
-        Some(before.clone())
-    );
-    now(stores
-        .archive
-        .drop_before(after.ended_at.plus_ms(DAY_MS - 1)))
-    .unwrap();
-    let stores = factory.crash(stores);
-    assert_eq!(now(stores.archive.get(before.id)).unwrap(), None);
-    assert_eq!(
-        now(stores.archive.get(after.id)).unwrap(),
-        Some(after.clone())
-    );
-    assert_eq!(
-        list_all(&stores.archive, 10),
-        in_order(std::slice::from_ref(&after))
-    );
-    now(stores
-        .archive
-        .drop_before(after.ended_at.plus_ms(100 * DAY_MS)))
-    .unwrap();
-    assert_eq!(now(stores.archive.get(after.id)).unwrap(), None);
-    assert_eq!(list_all(&stores.archive, 10), []);
-}
-
-fn list_all(archive: &impl Archive, limit: usize) -> Vec<Ended> {
+pub fn list_all(archive: &impl Archive, limit: usize) -> Vec<Ended> {
     let mut listed: Vec<Ended> = Vec::new();
     loop {
         let after = listed.last().map(ArchiveKey::of);
@@ -235,7 +200,7 @@ fn list_all(archive: &impl Archive, limit: usize) -> Vec<Ended> {
     }
 }
 
-fn in_order(batch: &[Ended]) -> Vec<Ended> {
+pub fn in_order(batch: &[Ended]) -> Vec<Ended> {
     let mut sorted = batch.to_vec();
     sorted.sort_by_key(ArchiveKey::of);
     sorted

@@ -69,7 +69,6 @@ macro_rules! contract {
             archive::messages_of_one_moment_that_end_one_by_one_are_found_and_listed
             archive::a_page_and_a_read_are_the_same_again_after_batches_overlapped_and_were_repeated
             archive::what_one_read_delivered_is_found_together
-            archive::whole_days_are_dropped_and_nothing_else
         }
     };
 }
