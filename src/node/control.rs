@@ -6,7 +6,7 @@
 //! `placement` for who should own what.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ use super::routing::{Owner, Remote};
 use crate::domain::username::ShardId;
 use crate::shard::clock::Clock;
 use crate::store::journal::Journal;
+use crate::store::scylla::Owners;
 
 /// How long a peer's word that it drains counts: by then the registry says so, or it drains no more.
 const DRAINER_KEPT_FOR: Duration = Duration::from_secs(3);
@@ -56,7 +57,8 @@ pub struct Control {
     pub(super) renew: Notify,
     /// Rung when the claims should be read at once.
     pub(super) read_claims: Notify,
-    pub(super) has_read_claims: Cell<bool>,
+    /// Shards of which it is not known whether somebody has them: their claims were never read.
+    pub(super) unread: RefCell<BTreeSet<ShardId>>,
     pub(super) store_since: Cell<Option<Duration>>,
     pub(super) clocks: RefCell<Clocks>,
     pub(super) clock: Clock,
@@ -89,7 +91,7 @@ impl Control {
             has_joined: Cell::new(false),
             renew: Notify::new(),
             read_claims: Notify::new(),
-            has_read_claims: Cell::new(false),
+            unread: RefCell::new(ShardId::all().collect()),
             store_since: Cell::new(None),
             clocks: RefCell::default(),
             clock,
@@ -174,6 +176,26 @@ impl Control {
         metrics.members.set(view.members().len() as i64);
         let skew_ms = self.clocks.borrow_mut().skew_ms(now);
         metrics.clock_skew.set(skew_ms as f64 / 1_000.0);
+    }
+
+    /// The claims were read, or most of them.
+    pub fn heard_claims(&self, owners: Owners) {
+        self.unread
+            .borrow_mut()
+            .retain(|shard| owners.unread.contains(shard));
+        for claim in owners.claims {
+            let Some(shard) = ShardId::all().nth(usize::from(claim.shard.0)) else {
+                continue;
+            };
+            let owner = Remote {
+                generation: claim.owner.node,
+                address: claim.owner.address,
+            };
+            self.hear_of(shard, claim.epoch, &owner.into());
+        }
+        if self.store_since.get().is_none() {
+            self.store_since.set(Some(self.now()));
+        }
     }
 
     /// A peer says that it takes no more shards.

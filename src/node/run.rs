@@ -29,6 +29,9 @@ const PLACE_INTERVAL: Duration = Duration::from_millis(100);
 const CLAIMS_INTERVAL: Duration = Duration::from_secs(5);
 const CLAIMS_PAUSE: Duration = Duration::from_millis(250);
 
+/// The pause after they had to be read row by row.
+const CLAIMS_PAUSE_IN_PARTS: Duration = Duration::from_secs(1);
+
 /// How long leaving may take at the end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -129,29 +132,20 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
 /// Reads whom the claims name, often while a shard has no owner.
 async fn read_claims(control: Rc<Control>) {
     loop {
+        let mut pause = CLAIMS_PAUSE;
         match control.holdings.stores.claims.owners().await {
-            Ok(claims) => {
-                for claim in claims {
-                    let Some(shard) = ShardId::all().nth(usize::from(claim.shard.0)) else {
-                        continue;
-                    };
-                    let owner = Remote {
-                        generation: claim.owner.node,
-                        address: claim.owner.address,
-                    };
-                    control.hear_of(shard, claim.epoch, &owner.into());
+            Ok(owners) => {
+                if !owners.unread.is_empty() {
+                    pause = CLAIMS_PAUSE_IN_PARTS;
                 }
-                control.has_read_claims.set(true);
-                if control.store_since.get().is_none() {
-                    control.store_since.set(Some(control.now()));
-                }
+                control.heard_claims(owners);
             }
             Err(error) => {
                 control.store_since.set(None);
                 tracing::debug!(%error, "the claims were not read; it is tried again");
             }
         }
-        sleep(CLAIMS_PAUSE).await;
+        sleep(pause).await;
         select! {
             () = sleep(CLAIMS_INTERVAL) => {}
             () = control.read_claims.notified() => {}

@@ -5,6 +5,7 @@ use std::thread;
 use mayfly::verify::history::Outcome;
 
 use super::{OWNER, RACER, Race, texts};
+use crate::cluster::SHARDS;
 use crate::failpoint::Act;
 use crate::support::SOON;
 use crate::support::history::{post, take};
@@ -66,11 +67,13 @@ fn a_claimant_that_dies_before_its_fences_leaves_no_way_to_a_paused_owner() {
     let sent = thread::scope(|scope| {
         let reading = scope.spawn(|| recorder.send(&mut client, RACER, None, call));
         paused.await_reached();
+        cluster.nodes[OWNER].pause();
         cluster.nodes[CLAIMANT].await_exit(SOON);
         cluster.nodes[CLAIMANT].start();
         cluster.nodes[CLAIMANT].await_ready();
-        cluster.await_owned();
+        cluster.await_shards(CLAIMANT, SHARDS);
         paused.resume();
+        cluster.nodes[OWNER].resume();
         reading.join().unwrap()
     });
     // Its frame is past the seal.
