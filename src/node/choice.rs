@@ -1,8 +1,11 @@
 //! The choice: what a node does with one shard, given what it knows of it. Pure; `place` does it.
 
+use std::cmp::Reverse;
+
 use cluster::member::Generation;
 
 use super::holdings::Stage;
+use crate::domain::username::ShardId;
 
 /// What holds for every shard at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub struct Terms {
     pub me: Generation,
     /// Whether it may claim anything.
     pub may_claim: bool,
+    /// Whether it has memory for what it claims.
+    pub has_room: bool,
     /// Whether it may hand anything over.
     pub may_hand_over: bool,
 }
@@ -35,6 +40,8 @@ pub enum Choice {
     Leave,
     /// It is claimed.
     Claim,
+    /// It would be claimed if there were memory for it.
+    AwaitRoom,
     /// It is handed over.
     HandOver(Generation),
 }
@@ -43,7 +50,12 @@ impl Standing {
     /// What to do with the shard.
     pub fn choose(self, terms: Terms) -> Choice {
         match self.stage {
-            Stage::Away if terms.may_claim && self.is_to_be_claimed(terms.me) => Choice::Claim,
+            Stage::Away if terms.may_claim && self.is_to_be_claimed(terms.me) => {
+                match terms.has_room {
+                    true => Choice::Claim,
+                    false => Choice::AwaitRoom,
+                }
+            }
             Stage::Here if terms.may_hand_over => match self.wanted {
                 Some(target) if target != terms.me => Choice::HandOver(target),
                 _ => Choice::Leave,
@@ -61,6 +73,18 @@ impl Standing {
     }
 }
 
+/// A shard that is to be claimed. Few are at once, so their order counts: first those that have not just
+/// failed, which may do so again and keep others waiting; of these the ones that most wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// Whether the last try failed.
+    pub has_failed: bool,
+    /// How many requests of this node wait for it.
+    pub waiters: Reverse<u32>,
+    /// Which one.
+    pub shard: ShardId,
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -73,6 +97,7 @@ mod tests {
     const TERMS: Terms = Terms {
         me: ME,
         may_claim: true,
+        has_room: true,
         may_hand_over: true,
     };
 
@@ -97,6 +122,38 @@ mod tests {
             ..TERMS
         };
         assert_eq!(MINE.choose(terms), Choice::Leave);
+    }
+
+    #[test]
+    fn without_memory_nothing_is_claimed() {
+        let terms = Terms {
+            has_room: false,
+            ..TERMS
+        };
+        assert_eq!(MINE.choose(terms), Choice::AwaitRoom);
+        let others = Standing {
+            wanted: Some(OTHER),
+            ..MINE
+        };
+        assert_eq!(others.choose(terms), Choice::Leave);
+    }
+
+    #[test]
+    fn those_that_most_wait_for_come_first_and_those_that_have_failed_last() {
+        let candidate = |shard, waiters, has_failed| Candidate {
+            has_failed,
+            waiters: Reverse(waiters),
+            shard: ShardId(shard),
+        };
+        let mut candidates = [
+            candidate(1, 0, false),
+            candidate(2, 9, true),
+            candidate(3, 5, false),
+            candidate(4, 7, false),
+            candidate(5, 0, false),
+        ];
+        candidates.sort();
+        assert_eq!(candidates.map(|next| next.shard.0), [4, 3, 1, 5, 2]);
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Control {
     pub(super) is_clock_right: Cell<bool>,
     started: Instant,
     pub(super) suspects: RefCell<Vec<Generation>>,
+    /// Whether shards that nobody has wait for memory.
+    pub(super) is_full: Cell<bool>,
     pub(super) paused: RefCell<Vec<Option<Paused>>>,
     pub(super) placed: RefCell<Option<Placed>>,
 }
@@ -98,6 +100,7 @@ impl Control {
             is_clock_right: Cell::new(true),
             started: Instant::now(),
             suspects: RefCell::default(),
+            is_full: Cell::new(false),
             paused: RefCell::new(vec![None; crate::domain::username::SHARDS]),
             placed: RefCell::new(None),
             shared,

@@ -1,5 +1,6 @@
 //! Places: compares what the claims say with what should be, and begins what follows.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use cluster::placement::Table;
 use cluster::shard::Shard;
 use tokio::task::spawn_local;
 
-use super::choice::{Choice, Standing, Terms};
+use super::choice::{Candidate, Choice, Standing, Terms};
 use super::control::Control;
 use super::hand_over::HandedOver;
 use super::holdings::Stage;
@@ -87,9 +88,11 @@ impl Control {
             me: self.generation(),
             may_claim: self.clocks.borrow_mut().may_claim(self.now())
                 && (!is_cold || self.membership.borrow().is_stable()),
+            has_room: self.holdings.has_room(),
             // What nobody has comes first: who has how much is not known before.
             may_hand_over: unowned == 0 || self.should_leave(),
         };
+        let (mut candidates, mut left) = (Vec::new(), 0);
         for shard in ShardId::all() {
             let standing = Standing {
                 stage: self.holdings.stage(shard),
@@ -98,11 +101,17 @@ impl Control {
                 is_unread: self.unread.borrow().contains(&shard),
             };
             match standing.choose(terms) {
-                Choice::Claim => self.claim(shard),
+                Choice::Claim => candidates.push(self.candidate(shard)),
+                Choice::AwaitRoom => left += 1,
                 Choice::HandOver(target) => self.hand_over(shard, target),
                 Choice::Leave => {}
             }
         }
+        candidates.sort_unstable();
+        for candidate in candidates {
+            self.claim(candidate.shard);
+        }
+        self.tell_room(left);
         self.shared.metrics.cluster.unowned.set(unowned as i64);
         if unowned > 0 {
             self.read_claims.notify_one();
@@ -130,6 +139,24 @@ impl Control {
             want: want.clone(),
         });
         want
+    }
+
+    fn candidate(&self, shard: ShardId) -> Candidate {
+        Candidate {
+            has_failed: self.paused.borrow()[shard.index()].is_some(),
+            waiters: Reverse(self.shared.routing.waiters(shard)),
+            shard,
+        }
+    }
+
+    /// Says once that shards wait for memory.
+    fn tell_room(&self, left: usize) {
+        if self.is_full.replace(left > 0) != (left > 0) && left > 0 {
+            tracing::error!(
+                shards = left,
+                "no memory for shards that nobody has: they wait; raise --memory-limit, or add a node"
+            );
+        }
     }
 
     fn claim(self: &Rc<Self>, shard: ShardId) {

@@ -174,7 +174,7 @@ fn a_large_group_becomes_frames_of_bounded_length() {
         let mut lengths = Vec::new();
         for segment in 0..10 {
             let found = table.read_segment(&cql, Shard(shard.0), Epoch(1), segment, 0);
-            lengths.extend(found.await.unwrap().into_iter().map(|(_, stored)| {
+            lengths.extend(found.await.unwrap().frames.into_iter().map(|(_, stored)| {
                 let cluster::ownership::recovery::Stored::Whole(frame) = stored else {
                     panic!("a frame is broken");
                 };

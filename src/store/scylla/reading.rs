@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use cluster::ownership::claim::Link;
-use cluster::ownership::recovery::{Scan, Step, Stored};
+use cluster::ownership::recovery::{Scan, Step};
 use cluster::ownership::tenure::{Input, NoAnswer};
 use cluster::shard::Epoch;
 
 use super::error::ScyllaError;
 use super::frame::Frame;
+use super::frame_table::SegmentPart;
 use super::seat::Seat;
 
 /// The reading of one shard's journal: the recovery of a claim, or once more what is durable.
@@ -49,11 +50,11 @@ async fn read_again(
     let mut found = Vec::new();
     let mut step = scan.step();
     while let Step::Read { segment, from } = step {
-        let frames = seat.segment(scan.epoch(), segment, from).await;
-        match frames {
-            Ok(frames) => step = scan.segment_read(frames, &mut found),
-            Err(_) => continue,
-        }
+        step = match seat.segment(scan.epoch(), segment, from).await {
+            Ok(part) if part.has_more => scan.part_read(part.frames, &mut found),
+            Ok(part) => scan.segment_read(part.frames, &mut found),
+            Err(NoAnswer) => continue,
+        };
     }
     if let Step::Damaged(seq) = step {
         return Err(seat.damaged(scan.epoch(), seq));
@@ -78,8 +79,12 @@ impl Seat {
                 state.read.take()
             };
             if let Some(read) = read {
-                let frames = self.segment(read.epoch, read.segment, read.from).await;
-                self.handle(Input::SegmentRead(frames));
+                let part = self.segment(read.epoch, read.segment, read.from).await;
+                self.handle(match part {
+                    Ok(part) if part.has_more => Input::SegmentPart(part.frames),
+                    Ok(part) => Input::SegmentRead(Ok(part.frames)),
+                    Err(NoAnswer) => Input::SegmentRead(Err(NoAnswer)),
+                });
                 continue;
             }
             let served = self.until(|_| true).await?.serves;
@@ -97,7 +102,7 @@ impl Seat {
         epoch: Epoch,
         segment: u64,
         from: u64,
-    ) -> Result<Vec<(u64, Stored<Frame>)>, NoAnswer> {
+    ) -> Result<SegmentPart, NoAnswer> {
         let node = &self.node;
         let frames = node
             .frames
