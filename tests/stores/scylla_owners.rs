@@ -11,8 +11,10 @@ use mayfly::store::StoreError;
 use mayfly::store::claims::Claims;
 use mayfly::store::group::Group;
 use mayfly::store::journal::{Appended, Journal};
+use mayfly::store::scylla::claim_table::ClaimTable;
 use mayfly::store::scylla::connect::Purpose;
 use mayfly::store::scylla::error::ScyllaError;
+use mayfly::store::scylla::fence_table::FenceTable;
 use mayfly::store::scylla::frame::FRAME_BYTES_MAX;
 use mayfly::store::scylla::frame_table::FrameTable;
 use mayfly::store::scylla::session::Cql;
@@ -280,6 +282,35 @@ fn a_claim_that_the_store_does_not_answer_is_given_up_and_the_store_is_not_away(
     let given_up = claiming.join().unwrap();
     assert!(matches!(given_up, Err(ScyllaError::GivenUp(_))));
     append(&*node.journal, &one_post(&other, 1, "goes on"));
+}
+
+#[test]
+fn calls_that_others_wait_on_do_not_wait_for_all_that_a_server_that_hangs_may_take() {
+    let soon = Duration::from_secs(2)..Duration::from_secs(5);
+    let server = CqlServer::start();
+    let settings = settings_at(&server.address(), "hangs");
+    apply_schema(&settings, options()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let cql = Cql::connect(&settings, Purpose::Serve, None).await.unwrap();
+        let claims = ClaimTable::prepare(&cql).await.unwrap();
+        let fences = FenceTable::prepare(&cql).await.unwrap();
+        server.pause();
+        let began = Instant::now();
+        let read = claims.read(&cql, Shard(1)).await;
+        let (read_for, began) = (began.elapsed(), Instant::now());
+        let me = claimant().node;
+        let written = fences.write(&cql, me, Shard(1), Epoch(1)).await;
+        let written_for = began.elapsed();
+        server.resume();
+        assert!(read.is_err() && written.is_err());
+        for took in [read_for, written_for] {
+            assert!(soon.contains(&took), "it took {took:?}");
+        }
+    });
 }
 
 #[test]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::CqlError;
 use super::session::Cql;
-use super::statement::Kind;
+use super::statement::{Kind, impatient};
 use super::{chain, rows};
 
 const TABLE: &str = "shard_owner";
@@ -52,12 +52,13 @@ impl ClaimTable {
         let update = "UPDATE {}shard_owner SET epoch = ?, owner = ?, owner_addr = ?, claim = ?, \
                       state = ?, chain = ?, base_epoch = ?, base_seq = ? WHERE shard = ? \
                       IF claim = ? AND state = ? AND base_epoch = ? AND base_seq = ?";
+        let prepare = async |kind, text| cql.prepare(kind, text).await.map(impatient);
         Ok(ClaimTable {
-            read: cql.prepare(Kind::SerialRead, read).await?,
-            read_owners: cql.prepare(Kind::Read, read_owners).await?,
-            read_owner: cql.prepare(Kind::Read, read_owner).await?,
-            insert: cql.prepare(Kind::Swap, insert).await?,
-            update: cql.prepare(Kind::Swap, update).await?,
+            read: prepare(Kind::SerialRead, read).await?,
+            read_owners: prepare(Kind::Read, read_owners).await?,
+            read_owner: prepare(Kind::Read, read_owner).await?,
+            insert: prepare(Kind::Swap, insert).await?,
+            update: prepare(Kind::Swap, update).await?,
         })
     }
 

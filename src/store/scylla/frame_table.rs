@@ -12,7 +12,7 @@ use super::error::CqlError;
 use super::frame::Frame;
 use super::rows;
 use super::session::Cql;
-use super::statement::Kind;
+use super::statement::{Kind, impatient};
 
 /// Frames of one page: so many of the longest are 8 MiB.
 const FRAMES_PER_PAGE: i32 = 32;
@@ -52,7 +52,7 @@ impl FrameTable {
         read.set_page_size(FRAMES_PER_PAGE);
         Ok(FrameTable {
             segment_frames,
-            write: cql.prepare(Kind::Write, write).await?,
+            write: impatient(cql.prepare(Kind::Write, write).await?),
             read,
             delete: cql.prepare(Kind::Write, delete).await?,
         })

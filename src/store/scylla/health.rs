@@ -59,6 +59,7 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use super::super::statement::IMPATIENT;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -106,6 +107,11 @@ mod tests {
         assert!(!health.has_outlasted(sent), "no read since");
         health.note(true, sent + PATIENCE);
         assert!(health.has_outlasted(sent));
+    }
+
+    #[test]
+    fn a_call_that_hangs_has_ended_before_its_shard_is_given_up() {
+        assert!(IMPATIENT < PATIENCE, "the frame is sent again");
     }
 
     #[test]
