@@ -33,6 +33,8 @@ mod known;
 
 mod control;
 
+mod unserved;
+
 mod choice;
 
 mod place;

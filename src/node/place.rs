@@ -80,7 +80,7 @@ impl Control {
             return;
         }
         let (view, suspects) = (self.view(), self.suspects.borrow().clone());
-        let owners = self.known.borrow().owners(&view, &suspects);
+        let owners = self.owners(&view, &suspects);
         let want = self.want(&view, &suspects, &owners);
         let is_cold = owners.iter().all(|(_, owner)| owner.is_none());
         let unowned = owners.iter().filter(|(_, owner)| owner.is_none()).count();

@@ -53,6 +53,23 @@ fn a_claimant_dies_at(place: &str) {
     race.conclude(CLAIMANT);
 }
 
+/// A node that drains claims nothing again, so others need not wait for it.
+#[test]
+fn a_shard_that_a_claimant_which_drains_never_came_to_serve_is_claimed_by_another() {
+    let mut race = Race::start(2);
+    let paused = race.cluster.nodes[CLAIMANT].arm("recovered", race.shard, Act::Pause);
+    race.cluster.nodes[OWNER].kill();
+    paused.await_reached();
+    race.cluster.nodes[OWNER].start();
+    race.cluster.nodes[OWNER].await_ready();
+    let mut admin = race.cluster.nodes[CLAIMANT].admin();
+    admin.send("POST", "/drain", &[], b"").expect(202);
+    race.await_owner(OWNER, &[OWNER]);
+    paused.resume();
+    assert_eq!(race.read(CLAIMANT), ["first"]);
+    race.conclude(OWNER);
+}
+
 /// The owner lives, and is fenced by whoever claims next.
 #[test]
 fn a_claimant_that_dies_before_its_fences_leaves_no_way_to_a_paused_owner() {
