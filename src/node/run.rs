@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::failure::PROBE_INTERVAL;
 use cluster::member::State;
 use cluster::registry::{RENEWAL, Registry, RegistryError};
 use cluster::shard::Epoch;
@@ -16,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::control::Control;
 use super::holdings::Stage;
+use super::peers::connect;
 use super::request::{News, Serves};
 use super::routing::Remote;
 use super::view::{Ask, ClusterView, Drain, MemberRow, MoveRow, OwnerRow, shown};
@@ -110,10 +112,14 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
                 control.heard_registry(reading, asked_ms);
             }
             Err(error @ RegistryError::Replaced { .. }) => {
-                tracing::error!(%error, "this node is no member any more; stop it");
-                // What it knows of the others is old, so it claims nothing by that.
-                control.is_draining.set(true);
-                return;
+                if !answers_at_its_address(&control).await {
+                    tracing::error!(%error, "this node is no member any more; stop it");
+                    // What it knows of the others is old, so it claims nothing by that.
+                    control.is_draining.set(true);
+                    return;
+                }
+                tracing::warn!(%error, "Redis has forgotten that this node replaced it; joining again");
+                control.has_joined.set(false);
             }
             Err(error) => {
                 metrics.redis_errors.inc();
@@ -127,6 +133,17 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
             () = control.renew.notified() => {}
         }
     }
+}
+
+/// Whether this start of this node is who lives at its address. Then no other took its place: a Redis that
+/// was restored from a little earlier names the start before.
+async fn answers_at_its_address(control: &Control) -> bool {
+    let (address, me) = {
+        let me = control.me.borrow();
+        (me.address.to_string(), me.generation)
+    };
+    let itself = connect(&control.shared, &address, Some(me));
+    itself.probe(PROBE_INTERVAL).await.is_ok()
 }
 
 /// Reads whom the claims name, often while a shard has no owner.
