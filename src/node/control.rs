@@ -6,6 +6,7 @@
 //! `placement` for who should own what.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use cluster::member::{Generation, Member, State, View};
 use cluster::membership::Membership;
 use cluster::placement::Table;
 use cluster::registry::Reading;
-use cluster::shard::Epoch;
+use cluster::shard::{Epoch, Shard};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
@@ -28,9 +29,11 @@ use super::peers::Peers;
 use super::place::{Paused, Placed};
 use super::request::{Serves, Sign};
 use super::routing::{Owner, Remote};
+use super::unserved::Unserved;
 use crate::domain::username::ShardId;
 use crate::shard::clock::Clock;
 use crate::store::journal::Journal;
+use crate::store::scylla::Owners;
 
 /// The state of the node's one thread.
 pub struct Control {
@@ -52,13 +55,18 @@ pub struct Control {
     pub(super) renew: Notify,
     /// Rung when the claims should be read at once.
     pub(super) read_claims: Notify,
-    pub(super) has_read_claims: Cell<bool>,
+    /// What living owners do not serve.
+    unserved: RefCell<Unserved>,
+    /// Shards of which it is not known whether somebody has them: their claims were never read.
+    pub(super) unread: RefCell<BTreeSet<ShardId>>,
     pub(super) store_since: Cell<Option<Duration>>,
     pub(super) clocks: RefCell<Clocks>,
     pub(super) clock: Clock,
     pub(super) is_clock_right: Cell<bool>,
     started: Instant,
     pub(super) suspects: RefCell<Vec<Generation>>,
+    /// Whether shards that nobody has wait for memory.
+    pub(super) is_full: Cell<bool>,
     pub(super) paused: RefCell<Vec<Option<Paused>>>,
     pub(super) placed: RefCell<Option<Placed>>,
 }
@@ -85,13 +93,15 @@ impl Control {
             has_joined: Cell::new(false),
             renew: Notify::new(),
             read_claims: Notify::new(),
-            has_read_claims: Cell::new(false),
+            unserved: RefCell::default(),
+            unread: RefCell::new(ShardId::all().collect()),
             store_since: Cell::new(None),
             clocks: RefCell::default(),
             clock,
             is_clock_right: Cell::new(true),
             started: Instant::now(),
             suspects: RefCell::default(),
+            is_full: Cell::new(false),
             paused: RefCell::new(vec![None; crate::domain::username::SHARDS]),
             placed: RefCell::new(None),
             shared,
@@ -116,7 +126,9 @@ impl Control {
 
     /// What this node tells with a sign of life.
     pub fn sign(&self) -> Sign {
-        let here = |shard: &ShardId| self.holdings.stage(*shard) == Stage::Here;
+        // What is frozen to be handed over is this node's until the target has it.
+        let here =
+            |shard: &ShardId| matches!(self.holdings.stage(*shard), Stage::Here | Stage::Leaving);
         let serves = |shard: ShardId| Serves::new(shard, self.holdings.epoch(shard));
         let doubts = self.failures.borrow().doubts();
         Sign {
@@ -150,6 +162,42 @@ impl Control {
                 self.hear_of(shard, epoch, peer);
             }
         }
+        // A peer that has no time to tell more tells no time either.
+        if sign.wall_ms > 0 {
+            self.note_unserved(peer.generation, sign);
+        }
+    }
+
+    /// Notes which shards a peer owns, and which of them it serves.
+    fn note_unserved(&self, peer: Generation, sign: &Sign) {
+        let served = sign.serves.iter().filter_map(|serves| serves.shard());
+        let served: BTreeSet<_> = served.map(|(shard, _)| shard).collect();
+        let (known, now) = (self.known.borrow(), Instant::now());
+        let mut unserved = self.unserved.borrow_mut();
+        for shard in ShardId::all() {
+            if known
+                .of(shard)
+                .is_some_and(|(_, owner)| owner.generation == peer)
+            {
+                unserved.heard(shard, peer, served.contains(&shard), now);
+            }
+        }
+    }
+
+    /// Who owns each shard, of those who live and do not neglect it.
+    pub fn owners(&self, view: &View, suspects: &[Generation]) -> Table {
+        let mut owners = self.known.borrow().owners(view, suspects);
+        let unserved = self.unserved.borrow();
+        for shard in ShardId::all() {
+            let owner = owners.owner(Shard(shard.0));
+            let member = owner.and_then(|owner| view.member(owner));
+            let is_neglected =
+                |owner: &Member| unserved.is_neglected(shard, owner.generation, owner.state);
+            if member.is_some_and(is_neglected) {
+                owners.set(Shard(shard.0), None);
+            }
+        }
+        owners
     }
 
     /// The registry answered.
@@ -173,6 +221,26 @@ impl Control {
         metrics.members.set(view.members().len() as i64);
         let skew_ms = self.clocks.borrow_mut().skew_ms(now);
         metrics.clock_skew.set(skew_ms as f64 / 1_000.0);
+    }
+
+    /// The claims were read, or most of them.
+    pub fn heard_claims(&self, owners: Owners) {
+        self.unread
+            .borrow_mut()
+            .retain(|shard| owners.unread.contains(shard));
+        for claim in owners.claims {
+            let Some(shard) = ShardId::all().nth(usize::from(claim.shard.0)) else {
+                continue;
+            };
+            let owner = Remote {
+                generation: claim.owner.node,
+                address: claim.owner.address,
+            };
+            self.hear_of(shard, claim.epoch, &owner.into());
+        }
+        if self.store_since.get().is_none() {
+            self.store_since.set(Some(self.now()));
+        }
     }
 
     /// A peer says that it takes no more shards.

@@ -108,7 +108,7 @@ impl Forward {
     async fn ask_until_answered(&self, mut call: Call) -> Result<Served, CallError> {
         let deadline = Instant::now() + self.shared.request_timeout;
         let (op, shard) = (OpId::from(Uuid::new_v4()), call.shard());
-        let (mut is_in_doubt, mut pause) = (false, PAUSE_FIRST);
+        let (mut is_in_doubt, mut pause, mut waiter) = (false, PAUSE_FIRST, None);
         loop {
             let attempt = match self.shared.routing.owner(shard) {
                 Owner::Here => timeout_at(deadline.into(), self.ask_here(&call))
@@ -136,6 +136,8 @@ impl Forward {
                     false => CallError::Refused(Refusal::NotHere),
                 });
             }
+            // A node claims first what most wait for.
+            waiter.get_or_insert_with(|| self.shared.routing.wait(shard));
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LONGEST);
         }

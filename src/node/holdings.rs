@@ -19,7 +19,7 @@ use super::routing::Owner;
 use crate::domain::username::{SHARDS, ShardId};
 use crate::shard::clock::Clock;
 use crate::shard::moves::Move;
-use crate::shard::recovery::recover;
+use crate::shard::recovery::{recover, recover_what_fits};
 use crate::shard::spread::Spread;
 use crate::shard::usage::Usage;
 use crate::shard::value::Shard;
@@ -64,12 +64,23 @@ pub enum Stage {
     Lost,
 }
 
+/// What ends a recovery early.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    None,
+    /// The memory for messages.
+    Memory,
+}
+
 /// Why a shard did not come here.
 #[derive(Debug, thiserror::Error)]
 pub enum ArrivalError {
     /// The store says no.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no memory for it.
+    #[error("--memory-limit is reached; raise it, or add a node")]
+    NoRoom,
     /// It is here, or is leaving, or has not quite gone.
     #[error("the shard has not quite left this node; try again")]
     Busy,
@@ -118,7 +129,13 @@ impl Holdings {
         self.count(Stage::Away) == SHARDS
     }
 
-    /// Claims a shard, recovers it and serves it; it is arriving from now on.
+    /// Whether there is memory for one more shard, as far as can be known before it is here.
+    pub fn has_room(&self) -> bool {
+        self.usage.has_bytes(1)
+    }
+
+    /// Claims a shard, recovers it and serves it; it is arriving from now on. One that does not fit into
+    /// memory is given up.
     ///
     /// # Errors
     /// [`ArrivalError`]; the shard is away then.
@@ -132,7 +149,7 @@ impl Holdings {
             let arrived = async {
                 let epoch = holdings.stores.claims.claim_shard(shard).await;
                 let epoch = epoch.map_err(StoreError::from)?;
-                holdings.recover(shard, epoch).await
+                holdings.recover(shard, epoch, Bound::Memory).await
             };
             let arrived = arrived.await;
             holdings.arrive(shard, arrived).map(drop)
@@ -149,11 +166,15 @@ impl Holdings {
             offer,
             high_water,
         } = parcel;
+        if !self.has_room() {
+            return Err(ArrivalError::NoRoom);
+        }
         self.begin(shard)?;
         let arrived = async {
             let epoch = self.stores.claims.take_over(shard, offer, high_water).await;
             let epoch = epoch.map_err(StoreError::from)?;
-            self.recover(shard, epoch).await
+            // It had room, and was offered because it should be here: it stays, whatever it weighs.
+            self.recover(shard, epoch, Bound::None).await
         };
         let arrived = arrived.await;
         self.arrive(shard, arrived)
@@ -219,19 +240,19 @@ impl Holdings {
         &self,
         shard: ShardId,
         epoch: claims::Epoch,
+        bound: Bound,
     ) -> Result<(Shard, u64, Epoch), StoreError> {
         let (journal, usage) = (self.stores.journal.clone(), self.usage.clone());
         let (now, spread) = (self.clock.now(), self.spread);
         let runtime = tokio::runtime::Handle::current();
         let recovering = spawn_blocking(move || {
-            let recovering = recover(
-                journal.as_ref(),
-                std::slice::from_ref(&shard),
-                now,
-                spread,
-                &usage,
-            );
-            runtime.block_on(recovering)
+            let (journal, shards) = (journal.as_ref(), std::slice::from_ref(&shard));
+            match bound {
+                Bound::None => runtime.block_on(recover(journal, shards, now, spread, &usage)),
+                Bound::Memory => {
+                    runtime.block_on(recover_what_fits(journal, shards, now, spread, &usage))
+                }
+            }
         });
         let mut recovered = recovering.await.expect("a panic ends the process")?;
         let shard = recovered.shards.pop().expect("one was asked for");

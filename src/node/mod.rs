@@ -2,9 +2,10 @@
 //! shards between nodes.
 //!
 //! `routing` is what a node knows of the owners; `forward` answers a call wherever its shard is, and
-//! `serve` answers what others forward. `control` is what the node knows,
-//! `place` decides once in a while which shards it should have, and `holdings` claims them, hands them over and loses them. `watch` looks after the peers. All
-//! but `forward` runs on one thread, started by `start`. The protocol itself is in crate `cluster`.
+//! `serve` answers what others forward. `control` is what the node knows, `choice` says what to do with
+//! one shard, `place` does it once in a while for all of them, and `holdings` claims them, hands them
+//! over and loses them. `watch` looks after the peers. All but `forward` runs on one thread, started by
+//! `start`. The protocol itself is in crate `cluster`.
 
 pub mod routing;
 
@@ -33,6 +34,10 @@ mod known;
 mod drainers;
 
 mod control;
+
+mod unserved;
+
+mod choice;
 
 mod place;
 

@@ -1,5 +1,6 @@
 //! Places: compares what the claims say with what should be, and begins what follows.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,11 @@ use cluster::placement::Table;
 use cluster::shard::Shard;
 use tokio::task::spawn_local;
 
+use super::choice::{Candidate, Choice, Standing, Terms};
 use super::control::Control;
 use super::hand_over::HandedOver;
 use super::holdings::Stage;
-use crate::domain::username::ShardId;
-use crate::store::journal::Journal;
+use crate::domain::username::{SHARDS, ShardId};
 
 /// Shards that are recovered at once.
 const ARRIVING_MAX: usize = 4;
@@ -75,40 +76,44 @@ impl Control {
     /// Claims and hands over what is to be moved now.
     pub fn place(self: &Rc<Self>) {
         self.judge();
-        if !self.has_read_claims.get() {
+        if self.unread.borrow().len() == SHARDS {
             return;
         }
         let (view, suspects) = (self.view(), self.suspects.borrow().clone());
-        let owners = self.known.borrow().owners(&view, &suspects);
+        let owners = self.owners(&view, &suspects);
         let want = self.want(&view, &suspects, &owners);
         let is_cold = owners.iter().all(|(_, owner)| owner.is_none());
-        let me = self.generation();
-        let may_claim = self.clocks.borrow_mut().may_claim(self.now())
-            && (!is_cold || self.membership.borrow().is_stable());
         let unowned = owners.iter().filter(|(_, owner)| owner.is_none()).count();
-        // What nobody has comes first: who has how much is not known before.
-        let may_hand_over = unowned == 0 || self.should_leave();
+        let terms = Terms {
+            me: self.generation(),
+            may_claim: self.clocks.borrow_mut().may_claim(self.now())
+                && (!is_cold || self.membership.borrow().is_stable()),
+            has_room: self.holdings.has_room(),
+            // What nobody has comes first: who has how much is not known before.
+            may_hand_over: unowned == 0 || self.should_leave(),
+        };
+        let (mut candidates, mut left) = (Vec::new(), 0);
         for shard in ShardId::all() {
-            let (owner, wanted) = (owners.owner(Shard(shard.0)), want.owner(Shard(shard.0)));
-            match self.holdings.stage(shard) {
-                // A claim in this node's name that it does not serve is claimed again by nobody else.
-                Stage::Away
-                    if may_claim
-                        && (owner == Some(me) || owner.is_none() && wanted == Some(me)) =>
-                {
-                    self.claim(shard);
-                }
-                Stage::Here if may_hand_over => {
-                    if let Some(target) = wanted.filter(|wanted| *wanted != me) {
-                        self.hand_over(shard, target);
-                    }
-                }
-                _ => {}
+            let standing = Standing {
+                stage: self.holdings.stage(shard),
+                owner: owners.owner(Shard(shard.0)),
+                wanted: want.owner(Shard(shard.0)),
+                is_unread: self.unread.borrow().contains(&shard),
+            };
+            match standing.choose(terms) {
+                Choice::Claim => candidates.push(self.candidate(shard)),
+                Choice::AwaitRoom => left += 1,
+                Choice::HandOver(target) => self.hand_over(shard, target),
+                Choice::Leave => {}
             }
         }
+        candidates.sort_unstable();
+        for candidate in candidates {
+            self.claim(candidate.shard);
+        }
+        self.tell_room(left);
         self.shared.metrics.cluster.unowned.set(unowned as i64);
-        // While the store is away somebody must ask whether it still is.
-        if unowned > 0 || self.holdings.stores.journal.is_away() {
+        if unowned > 0 {
             self.read_claims.notify_one();
         }
     }
@@ -134,6 +139,24 @@ impl Control {
             want: want.clone(),
         });
         want
+    }
+
+    fn candidate(&self, shard: ShardId) -> Candidate {
+        Candidate {
+            has_failed: self.paused.borrow()[shard.index()].is_some(),
+            waiters: Reverse(self.shared.routing.waiters(shard)),
+            shard,
+        }
+    }
+
+    /// Says once that shards wait for memory.
+    fn tell_room(&self, left: usize) {
+        if self.is_full.replace(left > 0) != (left > 0) && left > 0 {
+            tracing::error!(
+                shards = left,
+                "no memory for shards that nobody has: they wait; raise --memory-limit, or add a node"
+            );
+        }
     }
 
     fn claim(self: &Rc<Self>, shard: ShardId) {

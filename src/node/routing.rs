@@ -1,5 +1,6 @@
 //! What a node knows of the owners of shards: a hint that every claim and every refusal corrects.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use cluster::member::Generation;
@@ -14,6 +15,18 @@ pub struct Routing {
     known: RwLock<Box<[Known]>>,
     /// Counts the changes.
     changes: watch::Sender<u64>,
+    /// How many requests of this node wait for an owner of each shard.
+    waiters: Box<[AtomicU32]>,
+}
+
+/// A request that waits for the owner of a shard, until this is dropped.
+#[derive(Debug)]
+pub struct Waiter<'a>(&'a AtomicU32);
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What is known of one shard.
@@ -53,6 +66,7 @@ impl Default for Routing {
         Routing {
             known: RwLock::new(vec![Known::default(); SHARDS].into()),
             changes: watch::Sender::default(),
+            waiters: (0..SHARDS).map(|_| AtomicU32::new(0)).collect(),
         }
     }
 }
@@ -104,6 +118,18 @@ impl Routing {
             // Its sender is this very value.
             let _ = changes.changed().await;
         }
+    }
+
+    /// Counts a request that waits for the shard's owner.
+    pub fn wait(&self, shard: ShardId) -> Waiter<'_> {
+        let waiters = &self.waiters[shard.index()];
+        waiters.fetch_add(1, Ordering::Relaxed);
+        Waiter(waiters)
+    }
+
+    /// How many requests wait for the shard's owner.
+    pub fn waiters(&self, shard: ShardId) -> u32 {
+        self.waiters[shard.index()].load(Ordering::Relaxed)
     }
 
     /// Notes that this node serves the shard no more, and who has it now, if that is known.
@@ -192,6 +218,18 @@ mod tests {
         assert_eq!(owner(&routing), Some(9));
         routing.learn(SHARD, Epoch(3), Owner::There(there(3)));
         assert_eq!(owner(&routing), Some(3));
+    }
+
+    #[test]
+    fn a_request_counts_as_waiting_until_it_ends() {
+        let routing = Routing::default();
+        let (one, other) = (routing.wait(SHARD), routing.wait(SHARD));
+        assert_eq!(routing.waiters(SHARD), 2);
+        assert_eq!(routing.waiters(ShardId(8)), 0);
+        drop(one);
+        assert_eq!(routing.waiters(SHARD), 1);
+        drop(other);
+        assert_eq!(routing.waiters(SHARD), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::failure::PROBE_INTERVAL;
 use cluster::member::State;
 use cluster::registry::{RENEWAL, Registry, RegistryError};
 use cluster::shard::Epoch;
@@ -17,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::control::Control;
 use super::drainers::SAYING;
 use super::holdings::Stage;
+use super::peers::connect;
 use super::request::{News, Serves};
 use super::routing::Remote;
 use super::view::{Ask, ClusterView, Drain, MemberRow, MoveRow, OwnerRow, shown};
@@ -29,6 +31,9 @@ const PLACE_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the claims are read when nothing is missing, and at most.
 const CLAIMS_INTERVAL: Duration = Duration::from_secs(5);
 const CLAIMS_PAUSE: Duration = Duration::from_millis(250);
+
+/// The pause after they had to be read row by row.
+const CLAIMS_PAUSE_IN_PARTS: Duration = Duration::from_secs(1);
 
 /// How long leaving may take at the end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -109,10 +114,14 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
                 control.heard_registry(reading, asked_ms);
             }
             Err(error @ RegistryError::Replaced { .. }) => {
-                tracing::error!(%error, "this node is no member any more; stop it");
-                // What it knows of the others is old, so it claims nothing by that.
-                control.is_draining.set(true);
-                return;
+                if !answers_at_its_address(&control).await {
+                    tracing::error!(%error, "this node is no member any more; stop it");
+                    // What it knows of the others is old, so it claims nothing by that.
+                    control.is_draining.set(true);
+                    return;
+                }
+                tracing::warn!(%error, "Redis has forgotten that this node replaced it; joining again");
+                control.has_joined.set(false);
             }
             Err(error) => {
                 metrics.redis_errors.inc();
@@ -128,32 +137,34 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
     }
 }
 
+/// Whether this start of this node is who lives at its address. Then no other took its place: a Redis that
+/// was restored from a little earlier names the start before.
+async fn answers_at_its_address(control: &Control) -> bool {
+    let (address, me) = {
+        let me = control.me.borrow();
+        (me.address.to_string(), me.generation)
+    };
+    let itself = connect(&control.shared, &address, Some(me));
+    itself.probe(PROBE_INTERVAL).await.is_ok()
+}
+
 /// Reads whom the claims name, often while a shard has no owner.
 async fn read_claims(control: Rc<Control>) {
     loop {
+        let mut pause = CLAIMS_PAUSE;
         match control.holdings.stores.claims.owners().await {
-            Ok(claims) => {
-                for claim in claims {
-                    let Some(shard) = ShardId::all().nth(usize::from(claim.shard.0)) else {
-                        continue;
-                    };
-                    let owner = Remote {
-                        generation: claim.owner.node,
-                        address: claim.owner.address,
-                    };
-                    control.hear_of(shard, claim.epoch, &owner.into());
+            Ok(owners) => {
+                if !owners.unread.is_empty() {
+                    pause = CLAIMS_PAUSE_IN_PARTS;
                 }
-                control.has_read_claims.set(true);
-                if control.store_since.get().is_none() {
-                    control.store_since.set(Some(control.now()));
-                }
+                control.heard_claims(owners);
             }
             Err(error) => {
                 control.store_since.set(None);
                 tracing::debug!(%error, "the claims were not read; it is tried again");
             }
         }
-        sleep(CLAIMS_PAUSE).await;
+        sleep(pause).await;
         select! {
             () = sleep(CLAIMS_INTERVAL) => {}
             () = control.read_claims.notified() => {}

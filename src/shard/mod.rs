@@ -38,6 +38,8 @@ pub mod flush;
 
 pub mod recovery;
 
+mod weighing;
+
 pub mod clock;
 
 pub mod usage;

@@ -9,6 +9,7 @@ use crate::store::journal::Journal;
 use super::spread::Spread;
 use super::usage::Usage;
 use super::value::Shard;
+use super::weighing::Weighing;
 
 /// The shards of one worker as they were at the last commit.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Recovered {
     pub high_water: HighWater,
 }
 
-/// Replays the journal of `ids`, which are in order.
+/// Replays the journal of `ids`, which are in order, however much there is.
 ///
 /// # Errors
 /// [`StoreError`] when the journal is damaged or a newer version wrote it; nothing is changed.
@@ -31,6 +32,32 @@ pub async fn recover<J: Journal>(
     now: UnixMs,
     spread: Spread,
     usage: &Usage,
+) -> Result<Recovered, StoreError> {
+    replay(journal, ids, now, spread, usage, None).await
+}
+
+/// The same, as long as it stays within the bound of `usage`, where it counts from the beginning.
+///
+/// # Errors
+/// As [`recover`], and [`StoreError::NoRoom`].
+pub async fn recover_what_fits<J: Journal>(
+    journal: &J,
+    ids: &[ShardId],
+    now: UnixMs,
+    spread: Spread,
+    usage: &Usage,
+) -> Result<Recovered, StoreError> {
+    let weighing = Weighing::new(usage);
+    replay(journal, ids, now, spread, usage, Some(weighing)).await
+}
+
+async fn replay<J: Journal>(
+    journal: &J,
+    ids: &[ShardId],
+    now: UnixMs,
+    spread: Spread,
+    usage: &Usage,
+    mut weighing: Option<Weighing<'_>>,
 ) -> Result<Recovered, StoreError> {
     let mut shards: Vec<_> = ids.iter().map(|id| Shard::new(*id, now, spread)).collect();
     let mut places = [None; SHARDS];
@@ -42,12 +69,20 @@ pub async fn recover<J: Journal>(
             let event = record
                 .event()
                 .map_err(|source| StoreError::UnknownEvent { position, source })?;
+            let content_bytes = event.content_bytes();
             if let Some(place) = places[record.shard.index() % SHARDS] {
                 shards[place].replay(position, record.at, event);
+            }
+            if let Some(weighing) = &mut weighing
+                && weighing.is_due(content_bytes)
+                && !weighing.fits(shards.iter().map(|shard| shard.weigh().0).sum())
+            {
+                return Err(StoreError::NoRoom);
             }
             Ok(())
         })
         .await?;
+    drop(weighing);
     let unread = shards
         .iter_mut()
         .map(|shard| shard.resume(high_water, usage))
@@ -65,3 +100,7 @@ pub fn shards_of(worker: usize, workers: usize) -> Vec<ShardId> {
         .filter(|shard| shard.index() % workers == worker)
         .collect()
 }
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;

@@ -68,6 +68,9 @@ pub enum StoreError {
         /// What is not known.
         source: crate::domain::event::UnknownEvent,
     },
+    /// A recovery went beyond the memory that there is for messages.
+    #[error("the shard does not fit into --memory-limit; raise it, or add a node")]
+    NoRoom,
     /// The archive's database failed.
     #[error("archive: {0}")]
     Archive(#[source] Box<dyn std::error::Error + Send + Sync>),

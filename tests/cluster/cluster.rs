@@ -16,7 +16,7 @@ use crate::node::{Node, replaced};
 use crate::redis::RedisServer;
 use crate::support::{LOOK_EVERY, SOON, eventually};
 
-const SHARDS: usize = 256;
+pub const SHARDS: usize = 256;
 
 /// Held by the test that runs.
 static TURN: Mutex<()> = Mutex::new(());

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mayfly::verify::history::Outcome;
+use uuid::Uuid;
 
 use crate::cluster::Cluster;
 use crate::load::during;
@@ -43,6 +44,27 @@ fn redis_stopped_wiped_and_started_again_costs_no_failed_request() {
         "{} requests failed: {failed:#?}",
         met.failed.len()
     );
+}
+
+/// As after a failover to a replica that had not heard of the replacement yet.
+#[test]
+fn a_redis_that_names_an_earlier_start_of_a_node_does_not_put_the_node_out() {
+    let mut cluster = Cluster::start(2);
+    let view = cluster.nodes[0].view().unwrap();
+    let name = view["cluster"].as_str().unwrap();
+    let (earlier, address) = (Uuid::now_v7(), cluster.nodes[0].address());
+    let redis = &cluster.redis;
+    let record = format!("\"{address} node-0 serving 0.1.0\"");
+    redis.command(&format!("hset {{{name}}}:members {earlier} {record}"));
+    // Its lease ends long after this test.
+    redis.command(&format!("zadd {{{name}}}:leases 9999999999999 {earlier}"));
+    eventually("the earlier start is replaced again", || {
+        let found = redis.command(&format!("hexists {{{name}}}:members {earlier}"));
+        (found == ":0").then_some(())
+    });
+    cluster.await_owned();
+    cluster.await_spread();
+    assert!(!cluster.nodes[0].log().contains("no member any more"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! of the store does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::shard::{Epoch, Shard};
@@ -10,8 +11,10 @@ use mayfly::store::StoreError;
 use mayfly::store::claims::Claims;
 use mayfly::store::group::Group;
 use mayfly::store::journal::{Appended, Journal};
+use mayfly::store::scylla::claim_table::ClaimTable;
 use mayfly::store::scylla::connect::Purpose;
 use mayfly::store::scylla::error::ScyllaError;
+use mayfly::store::scylla::fence_table::FenceTable;
 use mayfly::store::scylla::frame::FRAME_BYTES_MAX;
 use mayfly::store::scylla::frame_table::FrameTable;
 use mayfly::store::scylla::session::Cql;
@@ -206,7 +209,7 @@ fn a_large_group_becomes_frames_of_bounded_length() {
         let mut lengths = Vec::new();
         for segment in 0..10 {
             let found = table.read_segment(&cql, Shard(shard.0), Epoch(1), segment, 0);
-            lengths.extend(found.await.unwrap().into_iter().map(|(_, stored)| {
+            lengths.extend(found.await.unwrap().frames.into_iter().map(|(_, stored)| {
                 let cluster::ownership::recovery::Stored::Whole(frame) = stored else {
                     panic!("a frame is broken");
                 };
@@ -250,6 +253,89 @@ fn a_frame_that_is_lost_or_broken_leaves_the_shard_without_an_owner() {
         assert_eq!((epoch, seq), (1, 3), "{damage}");
         assert_eq!(lost(&next, &one_post(&mine, 9, "none")), [shard]);
     }
+}
+
+/// Makes one claim row such that it cannot be read, as if its partition gave no answer.
+fn spoil_claim(keyspace: &Scylla, shard: ShardId) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let cql = Cql::connect(&keyspace.settings, Purpose::Serve, None).await;
+        let spoil = format!(
+            "UPDATE {}.shard_owner SET owner = null WHERE shard = {} IF EXISTS",
+            keyspace.settings.address.keyspace, shard.0
+        );
+        cql.unwrap().run(&spoil).await.unwrap();
+    });
+}
+
+#[test]
+fn a_claim_row_that_gives_no_answer_hides_no_other() {
+    let keyspace = Scylla::default();
+    let (mine, other) = two();
+    let shards = [shard_of(&mine), shard_of(&other)];
+    let node = keyspace.node();
+    take(&node, &shards);
+    let owners = now(node.claims.owners()).unwrap();
+    assert_eq!((owners.claims.len(), owners.unread), (2, vec![]));
+    spoil_claim(&keyspace, shards[0]);
+    let owners = now(node.claims.owners()).unwrap();
+    let named: Vec<_> = owners.claims.iter().map(|claim| claim.shard.0).collect();
+    assert_eq!(named, [shards[1].0]);
+    assert_eq!(owners.unread, [shards[0]]);
+}
+
+#[test]
+fn a_claim_that_the_store_does_not_answer_is_given_up_and_the_store_is_not_away() {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let keyspace = Scylla::default();
+    let (mine, other) = two();
+    let shards = [shard_of(&mine), shard_of(&other)];
+    let (first, node) = (keyspace.node(), Arc::new(keyspace.node()));
+    take(&first, &shards[..1]);
+    take(&node, &shards[1..]);
+    spoil_claim(&keyspace, shards[0]);
+    let (claimant, begun) = (node.clone(), Instant::now());
+    let claiming = std::thread::spawn(move || now(claimant.claims.claim_shard(shards[0])));
+    while !claiming.is_finished() {
+        assert!(!node.journal.is_away());
+        assert!(begun.elapsed() < PATIENCE, "the claim is never given up");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let given_up = claiming.join().unwrap();
+    assert!(matches!(given_up, Err(ScyllaError::GivenUp(_))));
+    append(&*node.journal, &one_post(&other, 1, "goes on"));
+}
+
+#[test]
+fn calls_that_others_wait_on_do_not_wait_for_all_that_a_server_that_hangs_may_take() {
+    let soon = Duration::from_secs(2)..Duration::from_secs(5);
+    let server = CqlServer::start();
+    let settings = settings_at(&server.address(), "hangs");
+    apply_schema(&settings, options()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let cql = Cql::connect(&settings, Purpose::Serve, None).await.unwrap();
+        let claims = ClaimTable::prepare(&cql).await.unwrap();
+        let fences = FenceTable::prepare(&cql).await.unwrap();
+        server.pause();
+        let began = Instant::now();
+        let read = claims.read(&cql, Shard(1)).await;
+        let (read_for, began) = (began.elapsed(), Instant::now());
+        let me = claimant().node;
+        let written = fences.write(&cql, me, Shard(1), Epoch(1)).await;
+        let written_for = began.elapsed();
+        server.resume();
+        assert!(read.is_err() && written.is_err());
+        for took in [read_for, written_for] {
+            assert!(soon.contains(&took), "it took {took:?}");
+        }
+    });
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn a_segment_is_read_over_all_its_pages_and_a_repeated_write_is_one_frame() {
         table.write(&cql, SHARD, &frame(1_000, 1)).await.unwrap();
         let read = async |segment, from| {
             let found = table.read_segment(&cql, SHARD, Epoch(3), segment, from);
-            found.await.unwrap()
+            found.await.unwrap().frames
         };
         let found = read(0, 30).await;
         let expected: Vec<_> = (30..)
@@ -148,6 +148,33 @@ fn a_segment_is_read_over_all_its_pages_and_a_repeated_write_is_one_frame() {
             .unwrap();
         assert_eq!(read(0, 0).await, []);
         assert_eq!(read(1, 0).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_segment_that_is_too_long_for_memory_is_read_in_parts() {
+    with_cql(|cql| async move {
+        let table = FrameTable::prepare(&cql, 1_000).await.unwrap();
+        for seq in 0..70 {
+            let frame = frame(seq, 260_000);
+            table.write(&cql, SHARD, &frame).await.unwrap();
+        }
+        let (mut parts, mut from) = (Vec::new(), 0);
+        loop {
+            let part = table.read_segment(&cql, SHARD, Epoch(3), 0, from).await;
+            let part = part.unwrap();
+            let seqs: Vec<_> = part.frames.iter().map(|(seq, _)| *seq).collect();
+            let expected: Vec<_> = (from..from + seqs.len() as u64).collect();
+            assert_eq!(seqs, expected);
+            from += seqs.len() as u64;
+            parts.push(seqs.len());
+            if !part.has_more {
+                break;
+            }
+        }
+        assert_eq!(from, 70);
+        assert!(parts.iter().all(|frames| *frames <= 64), "{parts:?}");
+        assert!(parts.len() >= 2, "{parts:?}");
     });
 }
 

@@ -105,6 +105,12 @@ impl<F: Clone> Claiming<F> {
                 let step = recovery.segment_read(answer, effects);
                 self.scanned(step, effects)
             }
+            (Stage::Recovering(recovery), Input::SegmentPart(frames)) => {
+                let mut replay = Vec::with_capacity(frames.len());
+                let step = recovery.scan.part_read(frames, &mut replay);
+                let step = recovery.replay(step, replay, effects);
+                self.scanned(step, effects)
+            }
             (Stage::Recovering(recovery), Input::FrameWritten(answer)) => {
                 match answer {
                     Ok(()) => recovery.is_rewriting = false,
@@ -273,6 +279,11 @@ impl<F: Clone> Recovery<F> {
         };
         let mut replay = Vec::with_capacity(frames.len());
         let step = self.scan.segment_read(frames, &mut replay);
+        self.replay(step, replay, effects)
+    }
+
+    /// Has what was read replayed, and what follows read.
+    fn replay(&self, step: Step, replay: Vec<F>, effects: &mut Vec<Effect<F>>) -> Step {
         if !replay.is_empty() {
             effects.push(Effect::Replay(replay));
         }

@@ -94,23 +94,49 @@ impl<F: Clone> Scan<F> {
         frames: impl IntoIterator<Item = (u64, Stored<F>)>,
         replay: &mut Vec<F>,
     ) -> Step {
-        let mut has_later = false;
+        match self.keep(frames, replay) {
+            Ok(has_later) => self.after_segment(has_later),
+            Err(damaged) => damaged,
+        }
+    }
+
+    /// Takes the first frames of the segment that was asked for, when there are more of it than come at
+    /// once: the rest is asked for next.
+    pub fn part_read(
+        &mut self,
+        frames: impl IntoIterator<Item = (u64, Stored<F>)>,
+        replay: &mut Vec<F>,
+    ) -> Step {
+        let before = self.next;
+        match self.keep(frames, replay) {
+            Err(damaged) => damaged,
+            Ok(false) if self.next > before => self.step(),
+            // What is missing is not in the rest either, for frames come in order.
+            Ok(has_later) => self.after_segment(has_later),
+        }
+    }
+
+    /// Keeps the frames that go on where the prefix ends; tells whether one behind a gap is there.
+    fn keep(
+        &mut self,
+        frames: impl IntoIterator<Item = (u64, Stored<F>)>,
+        replay: &mut Vec<F>,
+    ) -> Result<bool, Step> {
         for (seq, stored) in frames {
             if seq < self.next || self.sealed.is_some_and(|end| seq >= end) {
                 continue;
             }
             if seq > self.next {
-                has_later = true;
-                break;
+                return Ok(true);
             }
             let Stored::Whole(frame) = stored else {
-                return Step::Damaged(seq);
+                return Err(Step::Damaged(seq));
             };
             replay.push(frame.clone());
             self.last = Some(frame);
             self.next += 1;
         }
-        self.after_segment(has_later)
+        Ok(false)
     }
 
     fn after_segment(&mut self, has_later: bool) -> Step {
@@ -161,6 +187,42 @@ mod tests {
             step = scan.segment_read(found.collect::<Vec<_>>(), &mut replay);
         }
         (step, replay)
+    }
+
+    /// Reads the segments of `journal` in parts of so many frames until the scan ends.
+    fn run_in_parts(
+        mut scan: Scan<u64>,
+        journal: &[(u64, Stored<u64>)],
+        frames: usize,
+    ) -> (Step, Vec<u64>) {
+        let (mut step, mut replay, mut reads) = (scan.step(), Vec::new(), 0);
+        while let Step::Read { segment, from } = step {
+            let wanted = |seq: u64| seq / PER_SEGMENT == segment && seq >= from;
+            let found = journal.iter().filter(|(seq, _)| wanted(*seq)).cloned();
+            let found: Vec<_> = found.collect();
+            step = match found.len() > frames {
+                true => scan.part_read(found.into_iter().take(frames), &mut replay),
+                false => scan.segment_read(found, &mut replay),
+            };
+            reads += 1;
+            assert!(reads < 100, "the scan does not end");
+        }
+        (step, replay)
+    }
+
+    #[test]
+    fn a_segment_read_in_parts_is_found_as_in_one() {
+        for sealed in [None, Some(3), Some(6), Some(8), Some(9)] {
+            // No frame is missing, or one is.
+            for missing in 0..10 {
+                let journal = whole((0..9).filter(|seq| *seq != missing));
+                let expected = run(scan(0, sealed), &journal);
+                for frames in 1..4 {
+                    let found = run_in_parts(scan(0, sealed), &journal, frames);
+                    assert_eq!(found, expected, "{sealed:?}, {missing}, parts of {frames}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum Input<F> {
     FenceWritten(Generation, Result<(), NoAnswer>),
     /// The frames of the segment, in order.
     SegmentRead(Result<Vec<(u64, Stored<F>)>, NoAnswer>),
+    /// The first frames of the segment, in order, at least one; the rest is to be asked for.
+    SegmentPart(Vec<(u64, Stored<F>)>),
     /// Whether the frame is durable at QUORUM.
     FrameWritten(Result<(), NoAnswer>),
     /// The owner's next frame, and the last mark that it carries; only if [`Tenure::may_submit`].

@@ -11,6 +11,9 @@ use crate::ownership::recovery::Stored;
 use crate::ownership::tenure::{Input, NoAnswer};
 use crate::shard::Shard;
 
+/// Frames that a node takes of a segment at once.
+const FRAMES_AT_ONCE: usize = 2;
+
 impl Node {
     /// An answer of the store.
     pub(super) fn answered(&mut self, ticket: u64, answer: Answer) {
@@ -88,7 +91,14 @@ impl Node {
             (About::Fence(node), _) => Input::FenceWritten(*node, written),
             (About::Segment { .. }, Answer::Segment(frames)) => {
                 let whole = frames.into_iter().map(|(seq, f)| (seq, Stored::Whole(f)));
-                Input::SegmentRead(Ok(whole.collect()))
+                let mut whole: Vec<_> = whole.collect();
+                // Spoiled nodes look at segments as a whole.
+                if self.bug.is_none() && whole.len() > FRAMES_AT_ONCE {
+                    whole.truncate(FRAMES_AT_ONCE);
+                    Input::SegmentPart(whole)
+                } else {
+                    Input::SegmentRead(Ok(whole))
+                }
             }
             (About::Segment { .. }, _) => Input::SegmentRead(Err(NoAnswer)),
             (About::Frame, _) => Input::FrameWritten(written),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::CqlError;
 use super::session::Cql;
-use super::statement::Kind;
+use super::statement::{Kind, impatient};
 use super::{chain, rows};
 
 const TABLE: &str = "shard_owner";
@@ -31,6 +31,7 @@ pub struct ClaimedBy {
 pub struct ClaimTable {
     read: PreparedStatement,
     read_owners: PreparedStatement,
+    read_owner: PreparedStatement,
     insert: PreparedStatement,
     update: PreparedStatement,
 }
@@ -44,16 +45,20 @@ impl ClaimTable {
         let read = "SELECT epoch, owner, owner_addr, claim, state, chain, base_epoch, base_seq \
                     FROM {}shard_owner WHERE shard = ?";
         let read_owners = "SELECT shard, epoch, owner, owner_addr FROM {}shard_owner";
+        let read_owner =
+            "SELECT shard, epoch, owner, owner_addr FROM {}shard_owner WHERE shard = ?";
         let insert = "INSERT INTO {}shard_owner (epoch, owner, owner_addr, claim, state, chain, \
                       base_epoch, base_seq, shard) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
         let update = "UPDATE {}shard_owner SET epoch = ?, owner = ?, owner_addr = ?, claim = ?, \
                       state = ?, chain = ?, base_epoch = ?, base_seq = ? WHERE shard = ? \
                       IF claim = ? AND state = ? AND base_epoch = ? AND base_seq = ?";
+        let prepare = async |kind, text| cql.prepare(kind, text).await.map(impatient);
         Ok(ClaimTable {
-            read: cql.prepare(Kind::SerialRead, read).await?,
-            read_owners: cql.prepare(Kind::Read, read_owners).await?,
-            insert: cql.prepare(Kind::Swap, insert).await?,
-            update: cql.prepare(Kind::Swap, update).await?,
+            read: prepare(Kind::SerialRead, read).await?,
+            read_owners: prepare(Kind::Read, read_owners).await?,
+            read_owner: prepare(Kind::Read, read_owner).await?,
+            insert: prepare(Kind::Swap, insert).await?,
+            update: prepare(Kind::Swap, update).await?,
         })
     }
 
@@ -78,23 +83,23 @@ impl ClaimTable {
         let (mut owners, mut state) = (Vec::new(), PagingState::start());
         loop {
             let (result, next) = cql.page(&self.read_owners, (), state).await?;
-            let rows = rows::all::<(i32, i64, Uuid, String)>(TABLE, result)?;
-            owners.extend(
-                rows.into_iter()
-                    .map(|(shard, epoch, owner, address)| ClaimedBy {
-                        shard: Shard(shard as u16),
-                        epoch: Epoch(epoch as u64),
-                        owner: Claimant {
-                            node: Generation(owner),
-                            address,
-                        },
-                    }),
-            );
+            let rows = rows::all::<OwnerColumns>(TABLE, result)?;
+            owners.extend(rows.into_iter().map(claimed_by));
             match next.into_paging_control_flow() {
                 ControlFlow::Continue(next) => state = next,
                 ControlFlow::Break(()) => return Ok(owners),
             }
         }
+    }
+
+    /// The owner that the row of one shard names, as good as [`ClaimTable::owners`].
+    ///
+    /// # Errors
+    /// [`CqlError`].
+    pub async fn owner(&self, cql: &Cql, shard: Shard) -> Result<Option<ClaimedBy>, CqlError> {
+        let result = cql.execute(&self.read_owner, (i32::from(shard.0),)).await?;
+        let row = rows::first::<OwnerColumns>(TABLE, result)?;
+        Ok(row.map(claimed_by))
     }
 
     /// Makes the row `wanted` if it is as expected.
@@ -134,6 +139,19 @@ impl ClaimTable {
             true => Swap::Applied,
             false => Swap::Refused,
         })
+    }
+}
+
+type OwnerColumns = (i32, i64, Uuid, String);
+
+fn claimed_by((shard, epoch, owner, address): OwnerColumns) -> ClaimedBy {
+    ClaimedBy {
+        shard: Shard(shard as u16),
+        epoch: Epoch(epoch as u64),
+        owner: Claimant {
+            node: Generation(owner),
+            address,
+        },
     }
 }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use cluster::ownership::claim::ClaimRow;
 use cluster::ownership::tenure::Offer;
 use cluster::shard::Shard;
+use futures_util::future::join_all;
 
 use super::background::Background;
 use super::claim_table::ClaimedBy;
-use super::error::ScyllaError;
+use super::error::{CqlError, ScyllaError};
 use super::node::Node;
 pub use super::seat::Released;
 use super::seat::Seat;
-use crate::domain::username::ShardId;
+use crate::domain::username::{SHARDS, ShardId};
 use crate::store::StoreError;
 use crate::store::claims::{Claims, Epoch};
 use crate::store::group::HighWater;
@@ -35,7 +36,8 @@ impl ScyllaClaims {
     /// are sealed by a replay, and only then it takes events. A tenure of this process ends.
     ///
     /// # Errors
-    /// [`ScyllaError::Superseded`] when another node claimed it at the same time.
+    /// [`ScyllaError::Superseded`] when another node claimed it at the same time, [`ScyllaError::GivenUp`]
+    /// when the store answered nothing of it for long.
     pub async fn claim_shard(&self, shard: ShardId) -> Result<Epoch, ScyllaError> {
         let node = self.node.clone();
         self.on
@@ -43,18 +45,14 @@ impl ScyllaClaims {
             .await
     }
 
-    /// Whom the claim rows name, of all shards that were ever claimed; good for finding owners.
+    /// Whom the claim rows name, of all shards that were ever claimed; good for finding owners. When the
+    /// table cannot be read as a whole, each row is read by itself.
     ///
     /// # Errors
-    /// [`ScyllaError::Call`].
-    pub async fn owners(&self) -> Result<Vec<ClaimedBy>, ScyllaError> {
+    /// [`ScyllaError::Call`] when not one row could be read.
+    pub async fn owners(&self) -> Result<Owners, ScyllaError> {
         let node = self.node.clone();
-        let owners = async move {
-            let owners = node.claims.owners(&node.cql).await;
-            node.note(owners.is_ok());
-            owners
-        };
-        let owners = self.on.run(owners).await;
+        let owners = self.on.run(async move { owners(&node).await }).await;
         owners.map_err(ScyllaError::of("cannot read the claims"))
     }
 
@@ -141,6 +139,43 @@ impl Claims for ScyllaClaims {
         }
         Ok(epochs)
     }
+}
+
+/// What the claim rows say, as far as they could be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// Whom they name.
+    pub claims: Vec<ClaimedBy>,
+    /// The shards whose rows could not be read.
+    pub unread: Vec<ShardId>,
+}
+
+async fn owners(node: &Arc<Node>) -> Result<Owners, CqlError> {
+    let error = match node.claims.owners(&node.cql).await {
+        Ok(claims) => {
+            let unread = Vec::new();
+            return Ok(Owners { claims, unread });
+        }
+        Err(error) => error,
+    };
+    let rows = ShardId::all().map(|shard| async move {
+        let row = node.claims.owner(&node.cql, Shard(shard.0)).await;
+        (shard, row)
+    });
+    let mut owners = Owners::default();
+    for (shard, row) in join_all(rows).await {
+        match row {
+            Ok(claim) => owners.claims.extend(claim),
+            Err(_) => owners.unread.push(shard),
+        }
+    }
+    if owners.unread.len() == SHARDS {
+        // Somebody has to notice that the store is away, even if nothing else is asked of it.
+        node.probe();
+        return Err(error);
+    }
+    tracing::debug!(%error, unread = owners.unread.len(), "claims could not be read");
+    Ok(owners)
 }
 
 /// Whether the row seals an epoch before what has left of it. Epochs without a frame are not in the row,

@@ -2,16 +2,21 @@
 //! to the tenure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::ownership::claim::ClaimState;
 #[cfg(debug_assertions)]
 use cluster::ownership::claim::{ClaimRow, Expected};
 use cluster::ownership::tenure::{Effect, Input};
+use tokio::time::sleep;
 
 #[cfg(debug_assertions)]
 use super::failpoint;
 use super::frame::Frame;
 use super::seat::{Seat, SegmentRead, State};
+
+/// How long the next try waits to delete a segment that nobody needs.
+const AT_LEISURE: Duration = Duration::from_secs(10);
 
 impl Seat {
     /// Does the effects in their order; the state is locked, so those of two inputs do not mix.
@@ -92,13 +97,13 @@ impl Seat {
         });
     }
 
-    async fn do_io(&self, effect: Effect<Frame>) -> Option<Input<Frame>> {
+    async fn do_io(self: &Arc<Self>, effect: Effect<Frame>) -> Option<Input<Frame>> {
         let (node, shard) = (&self.node, self.shard);
         let (cql, claims, frames) = (&node.cql, &node.claims, &node.frames);
         Some(match effect {
             Effect::ReadRow => {
                 let row = claims.read(cql, shard).await;
-                Input::Row(node.answer("cannot read a claim", row).await)
+                Input::Row(self.answer("cannot read a claim", row).await)
             }
             Effect::Swap { expected, row } => {
                 #[cfg(debug_assertions)]
@@ -108,11 +113,11 @@ impl Seat {
                 let swap = claims.swap(cql, shard, expected, &row).await;
                 #[cfg(debug_assertions)]
                 failpoint::reach(places.1, shard).await;
-                Input::Swapped(node.answer("cannot swap a claim", swap).await)
+                Input::Swapped(self.answer("cannot swap a claim", swap).await)
             }
             Effect::WriteFence { node: whose, epoch } => {
                 let written = node.fences.write(cql, whose, shard, epoch).await;
-                let written = node.answer("cannot write a fence", written).await;
+                let written = self.answer("cannot write a fence", written).await;
                 #[cfg(debug_assertions)]
                 failpoint::reach("fenced", shard).await;
                 Input::FenceWritten(whose, written)
@@ -123,16 +128,16 @@ impl Seat {
                 let written = node.writer.write(shard, frame).await;
                 #[cfg(debug_assertions)]
                 failpoint::reach("frame-written", shard).await;
-                Input::FrameWritten(node.answer("cannot write a frame", written).await)
+                if written.is_err() {
+                    // It may be the trouble of this shard, or of all.
+                    node.probe();
+                }
+                Input::FrameWritten(self.answer("cannot write a frame", written).await)
             }
             Effect::DeleteSegment { epoch, segment } => {
-                let mut deleted = frames.delete_segment(cql, shard, epoch, segment).await;
-                while node
-                    .answer("cannot delete a segment", deleted)
-                    .await
-                    .is_err()
-                {
-                    deleted = frames.delete_segment(cql, shard, epoch, segment).await;
+                while let Err(error) = frames.delete_segment(cql, shard, epoch, segment).await {
+                    tracing::warn!(%error, "cannot delete a segment; it is tried again");
+                    sleep(AT_LEISURE).await;
                 }
                 return None;
             }

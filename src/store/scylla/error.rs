@@ -138,6 +138,9 @@ pub enum ScyllaError {
     /// Another node claimed the shard.
     #[error("shard {} was claimed by another node; ask it instead", .0.0)]
     Superseded(Shard),
+    /// This node gave the shard up: the store answered nothing of it, or it was claimed anew.
+    #[error("shard {} was given up by this node; claim it again", .0.0)]
+    GivenUp(Shard),
     /// This node does not hold the shard.
     #[error("shard {} is not held by this node; claim it first", .0.0)]
     NotHeld(Shard),

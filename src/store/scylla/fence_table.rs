@@ -9,7 +9,7 @@ use scylla::statement::prepared::PreparedStatement;
 use super::error::CqlError;
 use super::rows;
 use super::session::Cql;
-use super::statement::Kind;
+use super::statement::{Kind, impatient};
 
 /// Writes and reads fences.
 pub struct FenceTable {
@@ -26,7 +26,7 @@ impl FenceTable {
         let write = "INSERT INTO {}fence (node, shard, epoch) VALUES (?, ?, ?) USING TIMESTAMP ?";
         let read = "SELECT shard, epoch FROM {}fence WHERE node = ?";
         Ok(FenceTable {
-            write: cql.prepare(Kind::Write, write).await?,
+            write: impatient(cql.prepare(Kind::Write, write).await?),
             read: cql.prepare(Kind::Read, read).await?,
         })
     }

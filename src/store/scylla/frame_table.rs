@@ -12,10 +12,23 @@ use super::error::CqlError;
 use super::frame::Frame;
 use super::rows;
 use super::session::Cql;
-use super::statement::Kind;
+use super::statement::{Kind, impatient};
 
 /// Frames of one page: so many of the longest are 8 MiB.
 const FRAMES_PER_PAGE: i32 = 32;
+
+/// No more pages of a segment are read at once than have so many bytes: what is in memory beside the
+/// shards themselves.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// The frames of a segment, or the first of them.
+#[derive(Debug)]
+pub struct SegmentPart {
+    /// In order, at least one if there are more.
+    pub frames: Vec<(u64, Stored<Frame>)>,
+    /// Whether the segment has more.
+    pub has_more: bool,
+}
 
 /// Writes, reads and deletes frames.
 pub struct FrameTable {
@@ -40,7 +53,7 @@ impl FrameTable {
         read.set_page_size(FRAMES_PER_PAGE);
         Ok(FrameTable {
             segment_frames,
-            write: cql.prepare(Kind::Write, write).await?,
+            write: impatient(cql.prepare(Kind::Write, write).await?),
             read,
             delete: cql.prepare(Kind::Write, delete).await?,
         })
@@ -81,7 +94,7 @@ impl FrameTable {
         (shard, epoch, segment, seq as i64, frame.bytes())
     }
 
-    /// The frames of a segment from the number `from` on, in order.
+    /// The frames of a segment from the number `from` on, as many as come at once.
     ///
     /// # Errors
     /// [`CqlError`]; [`CqlError::Unreadable`] when a newer version wrote one of them: that is no damage.
@@ -92,14 +105,14 @@ impl FrameTable {
         epoch: Epoch,
         segment: u64,
         from: u64,
-    ) -> Result<Vec<(u64, Stored<Frame>)>, CqlError> {
+    ) -> Result<SegmentPart, CqlError> {
         let values = (
             i32::from(shard.0),
             epoch.0 as i64,
             segment as i64,
             from as i64,
         );
-        let (mut frames, mut state) = (Vec::new(), PagingState::start());
+        let (mut frames, mut length, mut state) = (Vec::new(), 0, PagingState::start());
         loop {
             let (page, next) = cql.page(&self.read, values, state).await?;
             for (seq, bytes) in rows::all::<(i64, Vec<u8>)>("journal", page)? {
@@ -111,13 +124,22 @@ impl FrameTable {
                     );
                     return Err(CqlError::unreadable("journal")(what));
                 }
+                length += bytes.len();
                 let frame = Frame::open(shard, Base { epoch, seq }, Bytes::from(bytes));
                 frames.push((seq, frame.map_or(Stored::Broken, Stored::Whole)));
             }
-            match next.into_paging_control_flow() {
-                ControlFlow::Break(()) => return Ok(frames),
-                ControlFlow::Continue(next) => state = next,
+            let next = match next.into_paging_control_flow() {
+                ControlFlow::Break(()) => {
+                    let has_more = false;
+                    return Ok(SegmentPart { frames, has_more });
+                }
+                ControlFlow::Continue(next) => next,
+            };
+            if length >= PART_BYTES {
+                let has_more = true;
+                return Ok(SegmentPart { frames, has_more });
             }
+            state = next;
         }
     }
 

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cluster::ownership::recovery::{Scan, Step};
-use cluster::shard::{Epoch, Shard};
+use cluster::shard::Shard;
 use tokio::time::timeout_at;
 
 use super::background::Background;
-use super::error::ScyllaError;
 use super::frame::{self, Frame, Part};
 use super::node::Node;
+use super::reading::Reading;
 use super::seat::Seat;
 use crate::domain::username::ShardId;
 use crate::store::StoreError;
@@ -22,10 +21,10 @@ use crate::store::journal::{Appended, Journal, Position, Visit};
 const RECOVERED_AT_ONCE: usize = 4;
 
 /// A group that is on its way for longer is a sign that the store is away.
-const SILENT_MS: u64 = 1_100;
+const SILENT: Duration = Duration::from_millis(1_100);
 
-/// A frame that is on its way for longer, when others got through, is given up with its shard.
-const SILENT: Duration = Duration::from_secs(3);
+/// A frame that is on its way for longer has the store probed, which may take others.
+const PROBE_AFTER: Duration = Duration::from_millis(500);
 
 /// The journals of the shards that this process holds.
 pub struct ScyllaJournal {
@@ -68,10 +67,11 @@ impl Journal for ScyllaJournal {
         Ok(Appended { lost })
     }
 
-    /// The store did not answer the last call, or is silent for so long that it looks like it.
+    /// The store did not answer the last fence reads, or is silent for so long that it looks like it.
     fn is_away(&self) -> bool {
         let since_ms = self.appending_since.load(Ordering::Relaxed);
-        self.node.is_away() || since_ms > 0 && self.now_ms() > since_ms + SILENT_MS
+        let is_silent = since_ms > 0 && self.now_ms() > since_ms + SILENT.as_millis() as u64;
+        self.node.is_away() || is_silent && !self.node.has_answered_within(SILENT)
     }
 
     fn position(&self, shard: ShardId) -> Position {
@@ -142,28 +142,18 @@ async fn append(
         }
     }
     let mut marks = Vec::with_capacity(writes.len());
-    let (mut silent, until) = (Vec::new(), Instant::now() + SILENT);
+    let (mut silent, sent) = (Vec::new(), Instant::now());
     for (shard, seat, mut write) in writes {
-        match timeout_at(until.into(), &mut write).await {
+        match timeout_at((sent + PROBE_AFTER).into(), &mut write).await {
             Ok(Ok(Ok(mark))) => marks.push((shard, seat, mark)),
             Ok(_) => lost.push(ShardId(shard.0)),
             Err(_) => silent.push((shard, seat, write)),
         }
     }
-    let is_store_well = !marks.is_empty();
     for (shard, seat, write) in silent {
-        if is_store_well {
-            // What one partition does not take must not stop all others: the shard is given up, and comes
-            // back by a new claim, wherever that gets through (R5).
-            tracing::warn!(
-                shard = shard.0,
-                "giving up a shard whose journal takes nothing"
-            );
-            node.unseat(shard);
-        }
-        match write.await {
-            Ok(Ok(mark)) => marks.push((shard, seat, mark)),
-            _ => lost.push(ShardId(shard.0)),
+        match node.outlast(shard, sent, write).await {
+            Some(mark) => marks.push((shard, seat, mark)),
+            None => lost.push(ShardId(shard.0)),
         }
     }
     for shard in asking.iter().filter(|shard| !written.contains(shard)) {
@@ -192,72 +182,6 @@ async fn released(node: &Arc<Node>, marks: Vec<(Shard, Arc<Seat>, u64)>) -> Vec<
         metrics.gate.observe(started.elapsed().as_secs_f64());
     }
     lost
-}
-
-/// The reading of one shard's journal: the recovery of a claim, or once more what is durable.
-struct Reading {
-    seat: Arc<Seat>,
-    /// The epochs still to be read again; `None` for a recovery.
-    again: Option<Vec<Scan<Frame>>>,
-}
-
-impl Reading {
-    fn of(seat: Arc<Seat>) -> Reading {
-        let again = seat.is_serving().then(|| {
-            let mut scans = seat.scans();
-            scans.reverse();
-            scans
-        });
-        Reading { seat, again }
-    }
-
-    /// The next frames, and `None` after the last ones.
-    async fn next(mut self) -> (Reading, Result<Option<Vec<Frame>>, ScyllaError>) {
-        let frames = match &mut self.again {
-            None => self.seat.recover().await,
-            Some(scans) => read_again(&self.seat, scans).await,
-        };
-        (self, frames)
-    }
-}
-
-async fn read_again(
-    seat: &Arc<Seat>,
-    scans: &mut Vec<Scan<Frame>>,
-) -> Result<Option<Vec<Frame>>, ScyllaError> {
-    let Some(scan) = scans.last_mut() else {
-        return Ok(None);
-    };
-    let mut found = Vec::new();
-    let mut step = scan.step();
-    while let Step::Read { segment, from } = step {
-        let frames = seat.segment(scan.epoch(), segment, from).await;
-        match frames {
-            Ok(frames) => step = scan.segment_read(frames, &mut found),
-            Err(_) => continue,
-        }
-    }
-    if let Step::Damaged(seq) = step {
-        return Err(doubted(seat, scan.epoch(), seq).await);
-    }
-    scans.pop();
-    Ok(Some(found))
-}
-
-/// What a frame that is lost or broken means: damage only if the claim still stands, for a successor that
-/// is not known here may have trimmed the journal.
-async fn doubted(seat: &Arc<Seat>, epoch: Epoch, seq: u64) -> ScyllaError {
-    let node = &seat.node;
-    loop {
-        let row = node.claims.read(&node.cql, seat.shard).await;
-        let Ok(row) = node.answer("cannot read a claim", row).await else {
-            continue;
-        };
-        return match row.is_some_and(|row| row.owner == node.me.node && seat.serves(row.epoch)) {
-            true => seat.damaged(epoch, seq),
-            false => ScyllaError::Superseded(seat.shard),
-        };
-    }
 }
 
 fn visit_frame(frame: &Frame, visit: &mut Visit<'_>) -> Result<(), StoreError> {

@@ -35,9 +35,15 @@ pub mod failpoint;
 
 mod background;
 
+mod health;
+
 mod node;
 
+mod patience;
+
 mod seat;
+
+mod reading;
 
 mod effects;
 
@@ -60,7 +66,7 @@ use crate::config::scylla::ScyllaSettings;
 use crate::metrics::StoreMetrics;
 pub use archive::ScyllaArchive;
 use background::Background;
-pub use claims::{Released, ScyllaClaims};
+pub use claims::{Owners, Released, ScyllaClaims};
 use connect::Purpose;
 use error::ScyllaError;
 pub use journal::ScyllaJournal;

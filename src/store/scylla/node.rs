@@ -4,22 +4,24 @@
 //! this file has what they share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use cluster::ownership::claim::Claimant;
 use cluster::ownership::gate::{Gate, Verdict};
 use cluster::ownership::tenure::{Input, NoAnswer};
-use cluster::shard::Shard;
+use cluster::shard::{Epoch, Shard};
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::claim_table::ClaimTable;
 use super::error::{CqlError, ScyllaError};
 use super::fence_table::FenceTable;
 use super::frame_table::FrameTable;
 use super::frame_writer::FrameWriter;
+use super::health::Health;
 use super::seat::Seat;
 use super::session::Cql;
 use crate::domain::username::SHARDS;
@@ -30,8 +32,8 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// Fence reads start at most 500 times a second (R4).
 const FENCE_PAUSE: Duration = Duration::from_millis(2);
 
-/// As many calls without an answer, and none with one between, say that the store is away.
-const UNANSWERED_MAX: u32 = 2;
+/// How often the store is probed while it takes a frame not.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
 
 /// What all seats of this process share.
 pub(super) struct Node {
@@ -44,8 +46,9 @@ pub(super) struct Node {
     pub(super) on: Handle,
     seats: RwLock<BTreeMap<Shard, Arc<Seat>>>,
     gate: Mutex<GateKeeper>,
-    /// Calls for shards since the last one that was answered.
-    unanswered: AtomicU32,
+    health: Mutex<Health>,
+    /// What `health` says, for whoever asks at every request.
+    is_away: AtomicBool,
     /// Where the next frame of each shard goes, for whoever must not wait for its seat.
     positions: Vec<AtomicU64>,
 }
@@ -55,6 +58,8 @@ struct GateKeeper {
     gate: Gate,
     /// Whether somebody waits for what was asked.
     is_wanted: bool,
+    /// Whether it is read even if nothing was asked, to see whether the store answers.
+    is_probing: bool,
     is_reading: bool,
 }
 
@@ -79,7 +84,8 @@ impl Node {
             on: Handle::current(),
             seats: RwLock::default(),
             gate: Mutex::default(),
-            unanswered: AtomicU32::new(0),
+            health: Mutex::default(),
+            is_away: AtomicBool::new(false),
             positions: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
         })
     }
@@ -127,7 +133,7 @@ impl Node {
     }
 
     /// Asks the gate for a shard; it is read only when somebody waits.
-    pub(super) fn ask_gate(&self, shard: Shard, epoch: cluster::shard::Epoch, mark: u64) {
+    pub(super) fn ask_gate(&self, shard: Shard, epoch: Epoch, mark: u64) {
         self.gate().gate.ask(shard, epoch, mark);
     }
 
@@ -135,6 +141,17 @@ impl Node {
     pub(super) fn read_gate(self: &Arc<Self>) {
         let mut keeper = self.gate();
         keeper.is_wanted = true;
+        self.begin_reading(&mut keeper);
+    }
+
+    /// Has the fence read to see whether the store answers, until it does.
+    pub(super) fn probe(self: &Arc<Self>) {
+        let mut keeper = self.gate();
+        keeper.is_probing = true;
+        self.begin_reading(&mut keeper);
+    }
+
+    fn begin_reading(self: &Arc<Self>, keeper: &mut GateKeeper) {
         if !keeper.is_reading {
             keeper.is_reading = true;
             let node = self.clone();
@@ -143,16 +160,21 @@ impl Node {
     }
 
     async fn read_fences(self: Arc<Self>) {
-        while self.start_fence_read() {
-            let started = Instant::now();
-            let rows = self.fences.read(&self.cql, self.me.node).await;
+        while let Some(is_probe) = self.start_fence_read() {
+            let started = tokio::time::Instant::now();
+            let rows = self.read_fence(is_probe).await;
+            self.note(rows.is_ok());
             let rows = self.answer("cannot read the fence", rows).await;
             let mut verdicts = Vec::new();
             let rows = rows.as_ref().map(Vec::as_slice).map_err(|_| NoAnswer);
-            if rows.is_err() {
-                self.gate().is_wanted = true;
+            {
+                let mut keeper = self.gate();
+                if rows.is_err() {
+                    keeper.is_wanted = true;
+                    keeper.is_probing = true;
+                }
+                keeper.gate.read(rows, &mut verdicts);
             }
-            self.gate().gate.read(rows, &mut verdicts);
             for verdict in verdicts {
                 self.tell(verdict);
             }
@@ -160,11 +182,24 @@ impl Node {
         }
     }
 
-    fn start_fence_read(&self) -> bool {
+    /// Whether the fence is to be read now, and that as a probe. A read that only probes covers nothing:
+    /// what is asked meanwhile waits for the next one.
+    fn start_fence_read(&self) -> Option<bool> {
         let mut keeper = self.gate();
         let is_wanted = std::mem::take(&mut keeper.is_wanted);
-        keeper.is_reading = is_wanted && keeper.gate.start();
-        keeper.is_reading
+        let is_probe = std::mem::take(&mut keeper.is_probing);
+        keeper.is_reading = is_wanted && keeper.gate.start() || is_probe;
+        keeper.is_reading.then_some(is_probe)
+    }
+
+    /// A probe writes before it reads: a store that takes no writes is as good as away. Epoch 0 is before
+    /// all claims, so it fences nobody.
+    async fn read_fence(&self, is_probe: bool) -> Result<Vec<(Shard, Epoch)>, CqlError> {
+        let (fences, cql, me) = (&self.fences, &self.cql, self.me.node);
+        if is_probe {
+            fences.write(cql, me, Shard(0), Epoch(0)).await?;
+        }
+        fences.read(cql, me).await
     }
 
     fn tell(&self, verdict: Verdict) {
@@ -181,19 +216,43 @@ impl Node {
         }
     }
 
-    /// Whether the last calls for shards got no answer. One alone may only have lost against another.
-    /// Look-ups in the archive do not count: what they meet may be the trouble of one partition.
+    /// Whether the last fence reads got no answer.
     pub(super) fn is_away(&self) -> bool {
-        self.unanswered.load(Ordering::Relaxed) >= UNANSWERED_MAX
+        self.is_away.load(Ordering::Relaxed)
     }
 
-    /// Notes whether a call got an answer.
-    pub(super) fn note(&self, is_answered: bool) {
-        if is_answered {
-            self.unanswered.store(0, Ordering::Relaxed);
-        } else {
-            self.unanswered.fetch_add(1, Ordering::Relaxed);
+    /// Whether a fence read was answered not longer ago than this.
+    pub(super) fn has_answered_within(&self, limit: Duration) -> bool {
+        self.health().has_answered_within(limit, Instant::now())
+    }
+
+    fn note(&self, is_answered: bool) {
+        let mut health = self.health();
+        health.note(is_answered, Instant::now());
+        self.is_away.store(health.is_away(), Ordering::Relaxed);
+    }
+
+    /// Waits for what is written since `sent` to a shard, as long as the store may be away; nothing when
+    /// the shard is lost. What one partition does not take must not stop all others: then the shard is
+    /// given up, and comes back by a new claim, wherever that gets through (R5).
+    pub(super) async fn outlast<T, E>(
+        self: &Arc<Self>,
+        shard: Shard,
+        sent: Instant,
+        mut write: JoinHandle<Result<T, E>>,
+    ) -> Option<T> {
+        while !self.health().has_outlasted(sent) {
+            self.probe();
+            if let Ok(written) = timeout(PROBE_PAUSE, &mut write).await {
+                return written.ok()?.ok();
+            }
         }
+        tracing::warn!(
+            shard = shard.0,
+            "giving up a shard whose journal takes nothing"
+        );
+        self.unseat(shard);
+        write.await.ok()?.ok()
     }
 
     /// The answer, or after the back-off that there was none. A store that is away is told once a
@@ -203,7 +262,6 @@ impl Node {
         action: &'static str,
         answer: Result<T, CqlError>,
     ) -> Result<T, NoAnswer> {
-        self.note(answer.is_ok());
         match answer {
             Ok(answer) => Ok(answer),
             Err(error) => {
@@ -214,7 +272,11 @@ impl Node {
         }
     }
 
-    fn gate(&self) -> std::sync::MutexGuard<'_, GateKeeper> {
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gate(&self) -> MutexGuard<'_, GateKeeper> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

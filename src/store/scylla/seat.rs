@@ -5,17 +5,18 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use cluster::ownership::claim::{Base, Link};
-use cluster::ownership::recovery::{Scan, Stored};
+use cluster::ownership::claim::Base;
 use cluster::ownership::tenure::{Effect, End, Input, NoAnswer, Offer, Tenure};
 use cluster::shard::{Epoch, Shard};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::error::ScyllaError;
+use super::error::{CqlError, ScyllaError};
 use super::frame::{self, Frame};
 use super::node::Node;
+use super::patience::Patience;
 use crate::store::group::HighWater;
 
 /// This node's hold on one shard.
@@ -47,9 +48,10 @@ pub(super) struct Progress {
 
 /// What a seat keeps under its lock.
 pub(super) struct State {
-    tenure: Tenure<Frame>,
+    pub(super) tenure: Tenure<Frame>,
     mark: u64,
     pub(super) high_water: HighWater,
+    patience: Patience,
     /// The read of a segment that waits until the frames before it were visited.
     pub(super) read: Option<SegmentRead>,
     /// Frames that wait to be visited.
@@ -109,6 +111,7 @@ impl Seat {
             tenure: tenure(&mut effects),
             mark: 0,
             high_water,
+            patience: Patience::default(),
             read: None,
             replay: Vec::new(),
             released: Released::default(),
@@ -135,7 +138,7 @@ impl Seat {
     /// Waits until the progress is as wanted, or the tenure is over.
     ///
     /// # Errors
-    /// [`ScyllaError::Superseded`] and [`ScyllaError::Damaged`] when it is over.
+    /// [`ScyllaError::Superseded`], [`ScyllaError::GivenUp`] and [`ScyllaError::Damaged`] when it is over.
     pub(super) async fn until(
         &self,
         is_reached: impl Fn(&Progress) -> bool,
@@ -148,7 +151,8 @@ impl Seat {
         match reached.ended {
             None => Ok(reached),
             Some(End::Damaged { epoch, seq }) => Err(self.damaged(epoch, seq)),
-            Some(End::Superseded | End::GivenUp) => Err(ScyllaError::Superseded(self.shard)),
+            Some(End::Superseded) => Err(ScyllaError::Superseded(self.shard)),
+            Some(End::GivenUp) => Err(ScyllaError::GivenUp(self.shard)),
         }
     }
 
@@ -205,46 +209,24 @@ impl Seat {
         self.until(is_released).await.map(drop)
     }
 
-    /// The next frames to visit, in order; `None` when the shard is served.
-    ///
-    /// # Errors
-    /// As [`Seat::until`].
-    pub(super) async fn recover(self: &Arc<Self>) -> Result<Option<Vec<Frame>>, ScyllaError> {
-        loop {
-            let mut progress = self.progress.subscribe();
-            let read = {
-                let mut state = self.state();
-                if !state.replay.is_empty() {
-                    return Ok(Some(std::mem::take(&mut state.replay)));
-                }
-                state.read.take()
-            };
-            if let Some(read) = read {
-                let frames = self.segment(read.epoch, read.segment, read.from).await;
-                self.handle(Input::SegmentRead(frames));
-                continue;
-            }
-            let served = self.until(|_| true).await?.serves;
-            if served.is_some() {
-                return Ok(None);
-            }
-            // Its last frame is being written again, or the epochs are being sealed.
-            let _ = progress.changed().await;
+    /// As [`Node::answer`]; gives the tenure up if that is the end of its patience.
+    pub(super) async fn answer<T>(
+        self: &Arc<Self>,
+        action: &'static str,
+        answer: Result<T, CqlError>,
+    ) -> Result<T, NoAnswer> {
+        let has_stalled = {
+            let mut state = self.state();
+            // What an owner has in memory is not given up because the store is away.
+            let is_served = state.tenure.row().is_some();
+            let is_well = answer.is_ok() || is_served;
+            state.patience.is_over(is_well, Instant::now())
+        };
+        if has_stalled {
+            tracing::warn!(shard = self.shard.0, "giving up a claim that has stalled");
+            self.handle(Input::GiveUp);
         }
-    }
-
-    /// Reads what a segment holds from the frame `from` on.
-    pub(super) async fn segment(
-        &self,
-        epoch: Epoch,
-        segment: u64,
-        from: u64,
-    ) -> Result<Vec<(u64, Stored<Frame>)>, NoAnswer> {
-        let node = &self.node;
-        let frames = node
-            .frames
-            .read_segment(&node.cql, self.shard, epoch, segment, from);
-        node.answer("cannot read the journal", frames.await).await
+        self.node.answer(action, answer).await
     }
 
     /// Whether the shard takes events, or did until it was frozen.
@@ -265,23 +247,6 @@ impl Seat {
             epoch: epoch.0,
             seq,
         }
-    }
-
-    /// What to read in order to visit again everything that is durable now.
-    pub(super) fn scans(&self) -> Vec<Scan<Frame>> {
-        let (state, frames) = (self.state(), self.node.frames.segment_frames());
-        let (Some(row), Some(next)) = (state.tenure.row(), state.tenure.next_frame()) else {
-            return Vec::new();
-        };
-        let scan = |link: &Link| {
-            let end = if link.epoch == next.epoch {
-                Some(next.seq)
-            } else {
-                link.sealed
-            };
-            Scan::new(link.epoch, row.starts_at(link.epoch), end, frames)
-        };
-        row.chain.iter().map(scan).collect()
     }
 
     /// What answers have left of.
@@ -360,7 +325,7 @@ impl Seat {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -125,6 +125,7 @@ impl Cql {
         batch.set_consistency(self.levels.quorum);
         batch.set_serial_consistency(Some(self.levels.serial));
         batch.set_is_idempotent(true);
+        batch.set_request_timeout(Some(statement::IMPATIENT));
         let batch = &batch;
         self.call(|session| async move { session.batch(batch, values).await })
             .await

@@ -1,12 +1,19 @@
 //! How a statement is prepared: its consistency and whether it may be repeated, said each time and in
 //! one place, so that no two statements disagree about what a majority is.
 
+use std::time::Duration;
+
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 
 use super::error::CqlError;
 use crate::config::scylla::Scope;
+
+/// How long a call may take that is repeated, or read after, when it gives no answer, and on which others
+/// wait: a little more than the server's own limit for writes (2 s), so that mostly the server says what
+/// became of it, and not as long as a shard is kept whose journal takes nothing.
+pub const IMPATIENT: Duration = Duration::from_millis(2_500);
 
 /// The two levels that every statement of a cluster uses, and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +80,12 @@ pub async fn prepare(
     prepared.set_serial_consistency(Some(levels.serial));
     prepared.set_is_idempotent(kind != Kind::Swap);
     Ok(prepared)
+}
+
+/// The same statement with [`IMPATIENT`] as the limit of its calls.
+pub fn impatient(mut prepared: PreparedStatement) -> PreparedStatement {
+    prepared.set_request_timeout(Some(IMPATIENT));
+    prepared
 }
 
 #[cfg(test)]

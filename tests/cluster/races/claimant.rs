@@ -5,6 +5,7 @@ use std::thread;
 use mayfly::verify::history::Outcome;
 
 use super::{OWNER, RACER, Race, texts};
+use crate::cluster::SHARDS;
 use crate::failpoint::Act;
 use crate::support::SOON;
 use crate::support::history::{post, take};
@@ -52,6 +53,23 @@ fn a_claimant_dies_at(place: &str) {
     race.conclude(CLAIMANT);
 }
 
+/// A node that drains claims nothing again, so others need not wait for it.
+#[test]
+fn a_shard_that_a_claimant_which_drains_never_came_to_serve_is_claimed_by_another() {
+    let mut race = Race::start(2);
+    let paused = race.cluster.nodes[CLAIMANT].arm("recovered", race.shard, Act::Pause);
+    race.cluster.nodes[OWNER].kill();
+    paused.await_reached();
+    race.cluster.nodes[OWNER].start();
+    race.cluster.nodes[OWNER].await_ready();
+    let mut admin = race.cluster.nodes[CLAIMANT].admin();
+    admin.send("POST", "/drain", &[], b"").expect(202);
+    race.await_owner(OWNER, &[OWNER]);
+    paused.resume();
+    assert_eq!(race.read(CLAIMANT), ["first"]);
+    race.conclude(OWNER);
+}
+
 /// The owner lives, and is fenced by whoever claims next.
 #[test]
 fn a_claimant_that_dies_before_its_fences_leaves_no_way_to_a_paused_owner() {
@@ -66,11 +84,13 @@ fn a_claimant_that_dies_before_its_fences_leaves_no_way_to_a_paused_owner() {
     let sent = thread::scope(|scope| {
         let reading = scope.spawn(|| recorder.send(&mut client, RACER, None, call));
         paused.await_reached();
+        cluster.nodes[OWNER].pause();
         cluster.nodes[CLAIMANT].await_exit(SOON);
         cluster.nodes[CLAIMANT].start();
         cluster.nodes[CLAIMANT].await_ready();
-        cluster.await_owned();
+        cluster.await_shards(CLAIMANT, SHARDS);
         paused.resume();
+        cluster.nodes[OWNER].resume();
         reading.join().unwrap()
     });
     // Its frame is past the seal.

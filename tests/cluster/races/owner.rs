@@ -4,7 +4,7 @@ use std::thread;
 
 use mayfly::verify::history::{Call, Outcome};
 
-use super::{OWNER, RACER, Race, is_from, texts};
+use super::{OWNER, RACER, Race, is_from, shard_of, texts};
 use crate::failpoint::Act;
 use crate::support::SOON;
 use crate::support::history::{post, take};
@@ -20,8 +20,8 @@ fn a_frame_that_surfaces_after_the_seal_is_ignored_also_by_its_own_process() {
     let paused = race.cluster.nodes[OWNER].arm("frame-sent", race.shard, Act::Pause);
     let call = post(&race.user, "second".into());
     let mut client = race.cluster.nodes[OTHER].client();
-    // The store is lost to the owner, for all that others know; so its shards are claimed, and the
-    // call is repeated there under its id.
+    // The owner gives the shard up, for its journal takes nothing, and the call is repeated under its id
+    // at whoever claims it then.
     let sent = race.recorder.send(&mut client, RACER, None, call);
     assert!(
         matches!(sent.outcome, Outcome::Posted { .. }),
@@ -56,7 +56,8 @@ fn a_read_whose_frame_is_before_the_seal_counts_and_the_paused_owner_never_answe
     race.conclude(OTHER);
 }
 
-/// What the reader was told, and what is left for a reader at the successor.
+/// What the reader was told, and what is left for a reader at the successor. The process hangs, so that
+/// the successor is another.
 fn a_read_at_an_owner_that_pauses_at(place: &str, race: &Race) -> (Outcome, Vec<String>) {
     let paused = race.cluster.nodes[OWNER].arm(place, race.shard, Act::Pause);
     let mut client = race.cluster.nodes[OWNER].client();
@@ -64,11 +65,47 @@ fn a_read_at_an_owner_that_pauses_at(place: &str, race: &Race) -> (Outcome, Vec<
     thread::scope(|scope| {
         let reading = scope.spawn(|| race.recorder.send(&mut client, RACER, None, call));
         paused.await_reached();
+        race.cluster.nodes[OWNER].pause();
         race.await_owner(OTHER, &[OTHER]);
         let left = race.read(OTHER);
         paused.resume();
+        race.cluster.nodes[OWNER].resume();
         (reading.join().unwrap().outcome, left)
     })
+}
+
+#[test]
+fn a_shard_whose_journal_takes_nothing_is_given_up_and_its_node_keeps_all_others() {
+    let race = Race::start(2);
+    let owner = &race.cluster.nodes[OWNER];
+    let neighbour = (0..)
+        .map(|number| format!("neighbour{number}"))
+        .find(|user| {
+            let sent = race.send(OWNER, None, post(user, "before".into()));
+            let Outcome::Posted { id } = &sent.outcome else {
+                panic!("{:?}", sent.outcome);
+            };
+            shard_of(id) != race.shard && is_from(&sent, owner)
+        })
+        .unwrap();
+    let owned = race.cluster.shards_of(OWNER);
+    let paused = owner.arm("frame-sent", race.shard, Act::Pause);
+    let mut client = owner.client();
+    let call = take(&race.user, None);
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| race.recorder.send(&mut client, RACER, None, call));
+        paused.await_reached();
+        // What is on its way is of that shard alone, and no other answer of the node comes before it.
+        let sent = race.send(OWNER, None, post(&neighbour, "after".into()));
+        assert!(is_from(&sent, owner), "{:?}", sent.answer);
+        assert_eq!(reading.join().unwrap().outcome, Outcome::Unknown);
+    });
+    race.await_told(OWNER, "giving up a shard");
+    assert_eq!(race.read(OWNER), ["first"]);
+    let left = race.cluster.shards_of(OWNER);
+    assert!(left >= owned - 1, "{left} of {owned} shards are left");
+    paused.resume();
+    race.conclude(OWNER);
 }
 
 #[test]
