@@ -27,6 +27,7 @@ use crate::shard::hosts::Hosts;
 use crate::shard::moves::Losses;
 use crate::shard::usage::Usage;
 use crate::shard::value::Shard;
+use crate::store::StoreError;
 use crate::store::archive::Archive;
 use crate::store::journal::Journal;
 use public::PublicServer;
@@ -90,10 +91,18 @@ struct Parts<'a, J, A> {
     clock: Clock,
     hosts: Hosts,
     gate: Gate,
-    pause: Pause,
+    commit: Commit,
     /// What the workers of a node of a cluster share.
     shared: Option<Arc<Shared>>,
     losses: Option<Losses>,
+}
+
+/// Where groups are committed.
+enum Commit {
+    /// On a thread of its own, which pauses between groups.
+    Apart(Pause),
+    /// Among the tasks of the store.
+    On(tokio::runtime::Handle),
 }
 
 impl<J: Journal, A: Archive> Parts<'_, J, A> {
@@ -120,11 +129,15 @@ impl<J: Journal, A: Archive> Parts<'_, J, A> {
 
     fn start_committer(&self) -> anyhow::Result<Committer> {
         let (journal, workers) = (self.journal.clone(), self.base.settings.workers);
-        let committer = Committer::start(journal, workers, self.pause, |error| {
+        let failed = |error: StoreError| {
             tracing::error!(%error, "the journal cannot be written; stopping, so that nothing unwritten is answered");
             std::process::exit(1);
-        });
-        committer.context("cannot start the committer")
+        };
+        match &self.commit {
+            Commit::Apart(pause) => Committer::start(journal, workers, *pause, failed)
+                .context("cannot start the committer"),
+            Commit::On(runtime) => Ok(Committer::start_on(runtime, journal, workers, failed)),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::recover::recover_all;
-use super::{Base, Parts};
+use super::{Base, Commit, Parts};
 use crate::config::Durability;
 use crate::domain::username::ShardId;
 use crate::shard::clock::Clock;
@@ -60,7 +60,7 @@ pub fn run(base: &Base) -> anyhow::Result<()> {
         clock: Clock::start(recovered.high_water.at),
         hosts: Hosts::new(settings.workers),
         gate,
-        pause,
+        commit: Commit::Apart(pause),
         shared: None,
         losses: None,
     };

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use cluster::member::Generation;
@@ -12,22 +11,15 @@ use cluster::peer::identity::{Identity, Secret};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Base, Parts};
+use super::{Base, Commit, Parts};
 use crate::config::cluster::ClusterSettings;
 use crate::domain::time::UnixMs;
 use crate::node::forward::Shared;
 use crate::node::start::{NodeParts, start};
 use crate::shard::clock::Clock;
-use crate::shard::commit::Pause;
 use crate::shard::host::Gate;
 use crate::shard::hosts::Hosts;
 use crate::store::scylla::ScyllaStores;
-
-/// A group is as large as the store is slow; to wait for more would only add to that.
-const NO_PAUSE: Pause = Pause {
-    per_record: Duration::ZERO,
-    longest: Duration::ZERO,
-};
 
 /// A secret that is shorter can be guessed.
 const SECRET_BYTES_MIN: usize = 16;
@@ -87,7 +79,8 @@ pub fn run(base: &Base, cluster: ClusterSettings) -> anyhow::Result<()> {
         clock,
         hosts: shared.hosts.clone(),
         gate: Gate::Fence,
-        pause: NO_PAUSE,
+        // A group is as large as the store is slow; to wait for more would only add to that.
+        commit: Commit::On(stores.runtime()),
         shared: Some(shared),
         losses: Some(lost),
     };

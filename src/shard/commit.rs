@@ -1,4 +1,5 @@
-//! Group commit and its gate: one thread writes what all workers staged, then tells each of them.
+//! Group commit and its gate: one thread, or one task among the store's, writes what all workers staged,
+//! then tells each of them.
 //!
 //! While one group is on its way to the disk the next one fills, so a slower disk makes larger
 //! groups by itself. A failed write ends the process: what is in memory may then be more than what
@@ -10,11 +11,13 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use crate::domain::username::ShardId;
 use crate::store::StoreError;
 use crate::store::group::Group;
-use crate::store::journal::Journal;
+use crate::store::journal::{Appended, Journal};
 
 /// Bytes that one worker may stage; posts are refused beyond.
 pub const STAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -75,34 +78,29 @@ impl Staging {
 pub struct Committer {
     stagings: Vec<Arc<Staging>>,
     doorbell: Arc<Doorbell>,
-    thread: JoinHandle<()>,
+    running: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    Thread(JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
 }
 
 impl Committer {
-    /// Starts a committer for so many workers. After a group it waits for `pause` before it takes
-    /// the next one. `failed` is called once, on the committer's thread, when a write failed.
+    /// Starts a committer for so many workers, on a thread of its own. After a group it waits for `pause`
+    /// before it takes the next one. `failed` is called once, on the committer's thread, when a write
+    /// failed.
     pub fn start<J: Journal>(
         journal: Arc<J>,
         workers: usize,
         pause: Pause,
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> std::io::Result<Committer> {
-        let doorbell = Arc::new(Doorbell::default());
-        let staging = || {
-            let stage = Mutex::new(Stage {
-                batch: 1,
-                group: Group::default(),
-            });
-            Arc::new(Staging {
-                stage,
-                doorbell: doorbell.clone(),
-                listener: OnceLock::new(),
-            })
-        };
-        let stagings: Vec<_> = std::iter::repeat_with(staging).take(workers).collect();
-        let (mine, bell) = (stagings.clone(), doorbell.clone());
+        let (stagings, doorbell) = stagings(workers);
+        let (mut work, bell) = (Work::of(&stagings), doorbell.clone());
         let run = move || {
-            if let Err(error) = run(journal.as_ref(), &mine, &bell, pause) {
+            if let Err(error) = run(journal.as_ref(), &mut work, &bell, pause) {
                 failed(error);
             }
         };
@@ -111,8 +109,30 @@ impl Committer {
         Ok(Committer {
             stagings,
             doorbell,
-            thread,
+            running: Running::Thread(thread),
         })
+    }
+
+    /// Starts a committer for so many workers among the tasks of the store, which is what it waits for:
+    /// a group costs no change of threads then.
+    pub fn start_on<J: Journal>(
+        on: &Handle,
+        journal: Arc<J>,
+        workers: usize,
+        failed: impl FnOnce(StoreError) + Send + 'static,
+    ) -> Committer {
+        let (stagings, doorbell) = stagings(workers);
+        let (mut work, bell) = (Work::of(&stagings), doorbell.clone());
+        let task = on.spawn(async move {
+            if let Err(error) = run_among_others(journal.as_ref(), &mut work, &bell).await {
+                failed(error);
+            }
+        });
+        Committer {
+            stagings,
+            doorbell,
+            running: Running::Task(task),
+        }
     }
 
     /// The staging of one worker.
@@ -126,16 +146,40 @@ impl Committer {
         self.doorbell.stopping.store(true, Ordering::SeqCst);
         self.doorbell.ring();
         let until = Instant::now() + within;
-        while !self.thread.is_finished() {
+        while !self.running.has_ended() {
             if Instant::now() >= until {
                 return false;
             }
             thread::sleep(STOP_PAUSE);
         }
-        let ended = self.thread.join();
-        assert!(ended.is_ok(), "the committer does not panic");
         true
     }
+}
+
+impl Running {
+    fn has_ended(&self) -> bool {
+        match self {
+            Running::Thread(thread) => thread.is_finished(),
+            Running::Task(task) => task.is_finished(),
+        }
+    }
+}
+
+fn stagings(workers: usize) -> (Vec<Arc<Staging>>, Arc<Doorbell>) {
+    let doorbell = Arc::new(Doorbell::default());
+    let staging = || {
+        let stage = Mutex::new(Stage {
+            batch: 1,
+            group: Group::default(),
+        });
+        Arc::new(Staging {
+            stage,
+            doorbell: doorbell.clone(),
+            listener: OnceLock::new(),
+        })
+    };
+    let stagings = std::iter::repeat_with(staging).take(workers).collect();
+    (stagings, doorbell)
 }
 
 /// How long the committer lets the next group fill, by the size of the last one. A lone request
@@ -157,7 +201,7 @@ impl Pause {
 
 fn run<J: Journal>(
     journal: &J,
-    stagings: &[Arc<Staging>],
+    work: &mut Work,
     doorbell: &Doorbell,
     pause: Pause,
 ) -> Result<(), StoreError> {
@@ -169,46 +213,79 @@ fn run<J: Journal>(
         path: "the journal".into(),
         source,
     })?;
-    let (mut group, mut taken) = (Group::default(), Vec::with_capacity(stagings.len()));
-    let none_lost: Arc<[ShardId]> = Arc::new([]);
     loop {
         let stopping = doorbell.wait();
-        take_all(stagings, &mut group, &mut taken);
-        if !taken.is_empty() {
-            let appended = runtime.block_on(journal.append(&group))?;
-            let lost = match appended.lost {
-                lost if lost.is_empty() => none_lost.clone(),
-                lost => lost.into(),
-            };
-            for (staging, batch) in taken.drain(..) {
-                if let Some(listener) = staging.listener.get() {
-                    let lost = lost.clone();
-                    listener.do_send(Committed { batch, lost });
-                }
-            }
+        if work.take() {
+            work.tell(runtime.block_on(journal.append(&work.group))?);
         } else if stopping {
             return Ok(());
         }
-        let wait = pause.after(group.len());
-        group.clear();
+        let wait = pause.after(work.group.len());
         if !wait.is_zero() && !stopping {
             thread::sleep(wait);
         }
     }
 }
 
-/// Moves what every worker staged into one group and notes which batches that were.
-fn take_all<'a>(
-    stagings: &'a [Arc<Staging>],
-    group: &mut Group,
-    taken: &mut Vec<(&'a Staging, u64)>,
-) {
-    for staging in stagings {
-        let mut stage = staging.lock();
-        if !stage.group.is_empty() {
-            group.append(&mut stage.group);
-            taken.push((staging, stage.batch));
-            stage.batch += 1;
+async fn run_among_others<J: Journal>(
+    journal: &J,
+    work: &mut Work,
+    doorbell: &Doorbell,
+) -> Result<(), StoreError> {
+    loop {
+        let stopping = doorbell.rung().await;
+        if work.take() {
+            work.tell(journal.append(&work.group).await?);
+        } else if stopping {
+            return Ok(());
+        }
+    }
+}
+
+/// A group, and whose it is.
+struct Work {
+    stagings: Vec<Arc<Staging>>,
+    group: Group,
+    /// The places of the workers who staged something, with their batches.
+    taken: Vec<(usize, u64)>,
+    none_lost: Arc<[ShardId]>,
+}
+
+impl Work {
+    fn of(stagings: &[Arc<Staging>]) -> Work {
+        Work {
+            stagings: stagings.to_vec(),
+            group: Group::default(),
+            taken: Vec::with_capacity(stagings.len()),
+            none_lost: Arc::new([]),
+        }
+    }
+
+    /// Makes one group of what every worker staged; tells whether there is anything.
+    fn take(&mut self) -> bool {
+        self.group.clear();
+        for (worker, staging) in self.stagings.iter().enumerate() {
+            let mut stage = staging.lock();
+            if !stage.group.is_empty() {
+                self.group.append(&mut stage.group);
+                self.taken.push((worker, stage.batch));
+                stage.batch += 1;
+            }
+        }
+        !self.taken.is_empty()
+    }
+
+    /// Tells the workers that the group is durable.
+    fn tell(&mut self, appended: Appended) {
+        let lost = match appended.lost {
+            lost if lost.is_empty() => self.none_lost.clone(),
+            lost => lost.into(),
+        };
+        for (worker, batch) in self.taken.drain(..) {
+            if let Some(listener) = self.stagings[worker].listener.get() {
+                let lost = lost.clone();
+                listener.do_send(Committed { batch, lost });
+            }
         }
     }
 }
@@ -218,15 +295,20 @@ fn take_all<'a>(
 struct Doorbell {
     rung: AtomicBool,
     stopping: AtomicBool,
+    /// The committer's own, if it has one.
     thread: OnceLock<Thread>,
+    /// For the committer among other tasks.
+    notify: Notify,
 }
 
 impl Doorbell {
     fn ring(&self) {
-        if !self.rung.swap(true, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
+        if self.rung.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        match self.thread.get() {
+            Some(thread) => thread.unpark(),
+            None => self.notify.notify_one(),
         }
     }
 
@@ -237,6 +319,17 @@ impl Doorbell {
                 return true;
             }
             thread::park();
+        }
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The same in a task.
+    async fn rung(&self) -> bool {
+        while !self.rung.swap(false, Ordering::SeqCst) {
+            if self.stopping.load(Ordering::SeqCst) {
+                return true;
+            }
+            self.notify.notified().await;
         }
         self.stopping.load(Ordering::SeqCst)
     }

@@ -10,8 +10,9 @@ use std::sync::mpsc;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-/// Threads for IO: what a node sends and receives is little work.
-const THREADS: usize = 2;
+/// Threads for IO: what a node sends and receives is little work, and more of it for two that wake each
+/// other.
+const THREADS: usize = 1;
 
 /// Runs the IO of the cluster's stores.
 pub(super) struct Background {
@@ -34,6 +35,11 @@ impl Background {
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         })
+    }
+
+    /// The way to the threads.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Does the work here; it is done even if nobody waits for it any more.

@@ -10,6 +10,7 @@ use cluster::ownership::claim::{ClaimRow, Expected};
 use cluster::ownership::tenure::{Effect, Input};
 use tokio::time::sleep;
 
+use super::error::CqlError;
 #[cfg(debug_assertions)]
 use super::failpoint;
 use super::frame::Frame;
@@ -89,12 +90,41 @@ impl Seat {
 
     /// Begins an IO; its outcome comes back as an input.
     fn begin(self: &Arc<Self>, effect: Effect<Frame>) {
+        if let Effect::WriteFrame { frame, .. } = effect {
+            return self.begin_write(frame);
+        }
         let seat = self.clone();
         self.node.on.spawn(async move {
             if let Some(input) = seat.do_io(effect).await {
                 seat.handle(input);
             }
         });
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn begin_write(self: &Arc<Self>, frame: Frame) {
+        self.node.writer.begin(self.clone(), frame);
+    }
+
+    #[cfg(debug_assertions)]
+    fn begin_write(self: &Arc<Self>, frame: Frame) {
+        let seat = self.clone();
+        self.node.on.spawn(async move {
+            failpoint::reach("frame-sent", seat.shard).await;
+            seat.node.writer.begin(seat.clone(), frame);
+        });
+    }
+
+    /// What became of a frame.
+    pub(super) async fn frame_written(self: &Arc<Self>, written: Result<(), CqlError>) {
+        #[cfg(debug_assertions)]
+        failpoint::reach("frame-written", self.shard).await;
+        if written.is_err() {
+            // It may be the trouble of this shard, or of all.
+            self.node.probe();
+        }
+        let written = self.answer("cannot write a frame", written).await;
+        self.handle(Input::FrameWritten(written));
     }
 
     async fn do_io(self: &Arc<Self>, effect: Effect<Frame>) -> Option<Input<Frame>> {
@@ -121,18 +151,6 @@ impl Seat {
                 #[cfg(debug_assertions)]
                 failpoint::reach("fenced", shard).await;
                 Input::FenceWritten(whose, written)
-            }
-            Effect::WriteFrame { frame, .. } => {
-                #[cfg(debug_assertions)]
-                failpoint::reach("frame-sent", shard).await;
-                let written = node.writer.write(shard, frame).await;
-                #[cfg(debug_assertions)]
-                failpoint::reach("frame-written", shard).await;
-                if written.is_err() {
-                    // It may be the trouble of this shard, or of all.
-                    node.probe();
-                }
-                Input::FrameWritten(self.answer("cannot write a frame", written).await)
             }
             Effect::DeleteSegment { epoch, segment } => {
                 while let Err(error) = frames.delete_segment(cql, shard, epoch, segment).await {

@@ -5,6 +5,7 @@ use cluster::ownership::claim::Base;
 use cluster::ownership::recovery::Stored;
 use cluster::shard::{Epoch, Shard};
 use scylla::response::PagingState;
+use scylla::statement::batch::Batch;
 use scylla::statement::prepared::PreparedStatement;
 use std::ops::ControlFlow;
 
@@ -16,6 +17,9 @@ use super::statement::{Kind, impatient};
 
 /// Frames of one page: so many of the longest are 8 MiB.
 const FRAMES_PER_PAGE: i32 = 32;
+
+/// Frames of one call: servers warn of more partitions than that.
+pub const FRAMES_AT_ONCE_MAX: usize = 10;
 
 /// No more pages of a segment are read at once than have so many bytes: what is in memory beside the
 /// shards themselves.
@@ -34,6 +38,8 @@ pub struct SegmentPart {
 pub struct FrameTable {
     segment_frames: u64,
     write: PreparedStatement,
+    /// That for 0, 1, 2 … frames at once.
+    write_all: Vec<Batch>,
     read: PreparedStatement,
     delete: PreparedStatement,
 }
@@ -51,9 +57,12 @@ impl FrameTable {
         let delete = "DELETE FROM {}journal WHERE shard = ? AND epoch = ? AND segment = ?";
         let mut read = cql.prepare(Kind::Read, read).await?;
         read.set_page_size(FRAMES_PER_PAGE);
+        let write = impatient(cql.prepare(Kind::Write, write).await?);
+        let write_all = (0..=FRAMES_AT_ONCE_MAX).map(|frames| cql.repeat(&write, frames));
         Ok(FrameTable {
             segment_frames,
-            write: impatient(cql.prepare(Kind::Write, write).await?),
+            write_all: write_all.collect(),
+            write,
             read,
             delete: cql.prepare(Kind::Write, delete).await?,
         })
@@ -74,8 +83,8 @@ impl FrameTable {
         cql.execute(&self.write, values).await.map(drop)
     }
 
-    /// Writes several frames with one call; each is durable at a majority when it returns. After an
-    /// error any of them may be.
+    /// Writes up to [`FRAMES_AT_ONCE_MAX`] frames with one call; each is durable at a majority when it
+    /// returns. After an error any of them may be.
     ///
     /// # Errors
     /// [`CqlError`]: repeat each with the same bytes.
@@ -84,7 +93,7 @@ impl FrameTable {
             .iter()
             .map(|(shard, frame)| self.values(*shard, frame));
         let values: Vec<_> = values.collect();
-        cql.batch(&self.write, &values).await
+        cql.run_batch(&self.write_all[values.len()], &values).await
     }
 
     fn values<'a>(&self, shard: Shard, frame: &'a Frame) -> (i32, i64, i64, i64, &'a [u8]) {

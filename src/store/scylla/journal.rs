@@ -132,34 +132,30 @@ async fn append(
         // The time is the shard's own; an id stamp of others does no harm.
         let high_water = HighWater { at, ..high_water };
         match node.seat(shard) {
-            Ok(seat) => writes.push((
-                shard,
-                seat.clone(),
-                node.on
-                    .spawn(async move { seat.write(pieces, high_water).await }),
-            )),
+            Ok(seat) => writes.push(seat.write(pieces, high_water)),
             Err(_) => lost.push(ShardId(shard.0)),
         }
     }
     let mut marks = Vec::with_capacity(writes.len());
     let (mut silent, sent) = (Vec::new(), Instant::now());
-    for (shard, seat, mut write) in writes {
-        match timeout_at((sent + PROBE_AFTER).into(), &mut write).await {
-            Ok(Ok(Ok(mark))) => marks.push((shard, seat, mark)),
-            Ok(_) => lost.push(ShardId(shard.0)),
-            Err(_) => silent.push((shard, seat, write)),
+    for mut write in writes {
+        match timeout_at((sent + PROBE_AFTER).into(), write.done()).await {
+            Ok(Ok(mark)) => marks.push((write.seat, mark)),
+            Ok(Err(_)) => lost.push(ShardId(write.seat.shard.0)),
+            Err(_) => silent.push(write),
         }
     }
-    for (shard, seat, write) in silent {
-        match node.outlast(shard, sent, write).await {
-            Some(mark) => marks.push((shard, seat, mark)),
-            None => lost.push(ShardId(shard.0)),
+    for write in silent {
+        let seat = write.seat.clone();
+        match node.outlast(sent, write).await {
+            Some(mark) => marks.push((seat, mark)),
+            None => lost.push(ShardId(seat.shard.0)),
         }
     }
     for shard in asking.iter().filter(|shard| !written.contains(shard)) {
         let seat = node.seat(Shard(shard.0)).ok();
         match seat.and_then(|seat| seat.ask().map(|mark| (seat, mark))) {
-            Some((seat, mark)) => marks.push((Shard(shard.0), seat, mark)),
+            Some((seat, mark)) => marks.push((seat, mark)),
             None => lost.push(*shard),
         }
     }
@@ -168,15 +164,15 @@ async fn append(
 }
 
 /// Has the gate read, and tells which shards did not pass it.
-async fn released(node: &Arc<Node>, marks: Vec<(Shard, Arc<Seat>, u64)>) -> Vec<ShardId> {
+async fn released(node: &Arc<Node>, marks: Vec<(Arc<Seat>, u64)>) -> Vec<ShardId> {
     node.read_gate();
     let (mut lost, started) = (Vec::new(), Instant::now());
-    for (shard, seat, mark) in marks {
+    for (seat, mark) in marks {
         if seat.released(mark).await.is_err() {
-            lost.push(ShardId(shard.0));
+            lost.push(ShardId(seat.shard.0));
         }
         #[cfg(debug_assertions)]
-        super::failpoint::reach("gate-passed", shard).await;
+        super::failpoint::reach("gate-passed", seat.shard).await;
     }
     if let Some(metrics) = node.cql.metrics() {
         metrics.gate.observe(started.elapsed().as_secs_f64());

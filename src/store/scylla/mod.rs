@@ -73,6 +73,7 @@ pub use journal::ScyllaJournal;
 use node::Node;
 use schema::SchemaOptions;
 use session::Cql;
+use tokio::runtime::Handle;
 
 /// The three stores of a keyspace, as one node sees them.
 pub struct ScyllaStores {
@@ -82,6 +83,7 @@ pub struct ScyllaStores {
     pub journal: Arc<ScyllaJournal>,
     /// What ended.
     pub archive: Arc<ScyllaArchive>,
+    on: Arc<Background>,
 }
 
 impl ScyllaStores {
@@ -118,7 +120,13 @@ impl ScyllaStores {
             claims,
             journal: Arc::new(journal),
             archive: Arc::new(archive),
+            on,
         })
+    }
+
+    /// Where all calls of the stores are made: who does nothing but wait for them is best there, too.
+    pub fn runtime(&self) -> Handle {
+        self.on.handle()
     }
 }
 

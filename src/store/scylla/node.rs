@@ -13,7 +13,6 @@ use cluster::ownership::gate::{Gate, Verdict};
 use cluster::ownership::tenure::{Input, NoAnswer};
 use cluster::shard::{Epoch, Shard};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::claim_table::ClaimTable;
@@ -22,7 +21,7 @@ use super::fence_table::FenceTable;
 use super::frame_table::FrameTable;
 use super::frame_writer::FrameWriter;
 use super::health::Health;
-use super::seat::Seat;
+use super::seat::{Seat, Write};
 use super::session::Cql;
 use crate::domain::username::SHARDS;
 
@@ -78,7 +77,11 @@ impl Node {
             me,
             claims: ClaimTable::prepare(&cql).await?,
             fences: FenceTable::prepare(&cql).await?,
-            writer: Arc::new(FrameWriter::new(cql.clone(), frames.clone())),
+            writer: Arc::new(FrameWriter::new(
+                Handle::current(),
+                cql.clone(),
+                frames.clone(),
+            )),
             frames,
             cql,
             on: Handle::current(),
@@ -235,24 +238,20 @@ impl Node {
     /// Waits for what is written since `sent` to a shard, as long as the store may be away; nothing when
     /// the shard is lost. What one partition does not take must not stop all others: then the shard is
     /// given up, and comes back by a new claim, wherever that gets through (R5).
-    pub(super) async fn outlast<T, E>(
-        self: &Arc<Self>,
-        shard: Shard,
-        sent: Instant,
-        mut write: JoinHandle<Result<T, E>>,
-    ) -> Option<T> {
+    pub(super) async fn outlast(self: &Arc<Self>, sent: Instant, mut write: Write) -> Option<u64> {
         while !self.health().has_outlasted(sent) {
             self.probe();
-            if let Ok(written) = timeout(PROBE_PAUSE, &mut write).await {
-                return written.ok()?.ok();
+            if let Ok(written) = timeout(PROBE_PAUSE, write.done()).await {
+                return written.ok();
             }
         }
+        let shard = write.seat.shard;
         tracing::warn!(
             shard = shard.0,
             "giving up a shard whose journal takes nothing"
         );
         self.unseat(shard);
-        write.await.ok()?.ok()
+        write.done().await.ok()
     }
 
     /// The answer, or after the back-off that there was none. A store that is away is told once a

@@ -156,24 +156,16 @@ impl Seat {
         }
     }
 
-    /// Writes records as frames, one after the other, and returns the mark that rests on the last
-    /// one: it is durable, and not yet past the gate.
-    ///
-    /// # Errors
-    /// [`ScyllaError::Superseded`] when the shard is lost, or was frozen: nothing may be answered.
-    pub(super) async fn write(
-        self: &Arc<Self>,
-        pieces: Vec<Vec<u8>>,
-        high_water: HighWater,
-    ) -> Result<u64, ScyllaError> {
-        let mut last = 0;
-        for records in pieces {
-            let mark = self.submit(&records, high_water);
-            let mark = mark.ok_or(ScyllaError::Superseded(self.shard))?;
-            self.until(|progress| progress.written >= mark).await?;
-            last = mark;
-        }
-        Ok(last)
+    /// Begins to write records as frames, one after the other.
+    pub(super) fn write(self: &Arc<Self>, pieces: Vec<Vec<u8>>, high_water: HighWater) -> Write {
+        let mut write = Write {
+            seat: self.clone(),
+            pieces: pieces.into_iter(),
+            high_water,
+            mark: Some(0),
+        };
+        write.submit_next();
+        write
     }
 
     fn submit(self: &Arc<Self>, records: &[u8], high_water: HighWater) -> Option<u64> {
@@ -327,6 +319,41 @@ impl Seat {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records on their way into the journal of a shard.
+pub(super) struct Write {
+    pub(super) seat: Arc<Seat>,
+    /// What is not yet submitted.
+    pieces: std::vec::IntoIter<Vec<u8>>,
+    high_water: HighWater,
+    /// Of the last piece that was submitted; none when the shard did not take it.
+    mark: Option<u64>,
+}
+
+impl Write {
+    /// The mark that rests on the last frame: it is durable, and not yet past the gate. May be dropped and
+    /// asked for again.
+    ///
+    /// # Errors
+    /// [`ScyllaError::Superseded`] when the shard is lost, or was frozen: nothing may be answered.
+    pub(super) async fn done(&mut self) -> Result<u64, ScyllaError> {
+        loop {
+            let mark = self.mark.ok_or(ScyllaError::Superseded(self.seat.shard))?;
+            self.seat.until(|progress| progress.written >= mark).await?;
+            if !self.submit_next() {
+                return Ok(mark);
+            }
+        }
+    }
+
+    fn submit_next(&mut self) -> bool {
+        let piece = self.pieces.next();
+        if let Some(records) = &piece {
+            self.mark = self.seat.submit(records, self.high_water);
+        }
+        piece.is_some()
     }
 }
 

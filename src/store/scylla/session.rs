@@ -111,6 +111,17 @@ impl Cql {
         .await
     }
 
+    /// A call that executes a statement so many times: for who makes it often.
+    pub fn repeat(&self, statement: &PreparedStatement, times: usize) -> Batch {
+        let statements = (0..times).map(|_| statement.clone().into()).collect();
+        let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
+        batch.set_consistency(self.levels.quorum);
+        batch.set_serial_consistency(Some(self.levels.serial));
+        batch.set_is_idempotent(true);
+        batch.set_request_timeout(Some(statement::IMPATIENT));
+        batch
+    }
+
     /// Executes one statement for each of `values` at once; each is done or not by itself.
     ///
     /// # Errors
@@ -120,13 +131,19 @@ impl Cql {
         statement: &PreparedStatement,
         values: &[V],
     ) -> Result<(), CqlError> {
-        let statements = values.iter().map(|_| statement.clone().into()).collect();
-        let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
-        batch.set_consistency(self.levels.quorum);
-        batch.set_serial_consistency(Some(self.levels.serial));
-        batch.set_is_idempotent(true);
-        batch.set_request_timeout(Some(statement::IMPATIENT));
-        let batch = &batch;
+        let batch = self.repeat(statement, values.len());
+        self.run_batch(&batch, values).await
+    }
+
+    /// The same for what [`Cql::repeat`] made of the statement, as many times as there are values.
+    ///
+    /// # Errors
+    /// [`CqlError`].
+    pub async fn run_batch<V: SerializeRow + Sync>(
+        &self,
+        batch: &Batch,
+        values: &[V],
+    ) -> Result<(), CqlError> {
         self.call(|session| async move { session.batch(batch, values).await })
             .await
             .map(drop)
