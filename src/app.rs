@@ -102,7 +102,7 @@ enum Commit {
     /// On a thread of its own, which pauses between groups.
     Apart(Pause),
     /// Among the tasks of the store.
-    On(tokio::runtime::Handle),
+    On(tokio::runtime::Handle, Pause),
 }
 
 impl<J: Journal, A: Archive> Parts<'_, J, A> {
@@ -136,7 +136,10 @@ impl<J: Journal, A: Archive> Parts<'_, J, A> {
         match &self.commit {
             Commit::Apart(pause) => Committer::start(journal, workers, *pause, failed)
                 .context("cannot start the committer"),
-            Commit::On(runtime) => Ok(Committer::start_on(runtime, journal, workers, failed)),
+            Commit::On(runtime, pause) => {
+                let committer = Committer::start_on(runtime, journal, workers, *pause, failed);
+                Ok(committer)
+            }
         }
     }
 }

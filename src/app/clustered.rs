@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use cluster::member::Generation;
@@ -17,9 +18,18 @@ use crate::domain::time::UnixMs;
 use crate::node::forward::Shared;
 use crate::node::start::{NodeParts, start};
 use crate::shard::clock::Clock;
+use crate::shard::commit::Pause;
 use crate::shard::host::Gate;
 use crate::shard::hosts::Hosts;
 use crate::store::scylla::ScyllaStores;
+
+/// Who was answered just now asks again soon. To begin the next group without them would make two halves
+/// of those who ask, each of which waits for the other: so a group of several records is followed by a
+/// pause, shorter than a call of the store takes.
+const PAUSE: Pause = Pause {
+    per_record: Duration::from_micros(100),
+    longest: Duration::from_millis(2),
+};
 
 /// A secret that is shorter can be guessed.
 const SECRET_BYTES_MIN: usize = 16;
@@ -79,8 +89,7 @@ pub fn run(base: &Base, cluster: ClusterSettings) -> anyhow::Result<()> {
         clock,
         hosts: shared.hosts.clone(),
         gate: Gate::Fence,
-        // A group is as large as the store is slow; to wait for more would only add to that.
-        commit: Commit::On(stores.runtime()),
+        commit: Commit::On(stores.runtime(), PAUSE),
         shared: Some(shared),
         losses: Some(lost),
     };

@@ -119,12 +119,13 @@ impl Committer {
         on: &Handle,
         journal: Arc<J>,
         workers: usize,
+        pause: Pause,
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Committer {
         let (stagings, doorbell) = stagings(workers);
         let (mut work, bell) = (Work::of(&stagings), doorbell.clone());
         let task = on.spawn(async move {
-            if let Err(error) = run_among_others(journal.as_ref(), &mut work, &bell).await {
+            if let Err(error) = run_among_others(journal.as_ref(), &mut work, &bell, pause).await {
                 failed(error);
             }
         });
@@ -231,6 +232,7 @@ async fn run_among_others<J: Journal>(
     journal: &J,
     work: &mut Work,
     doorbell: &Doorbell,
+    pause: Pause,
 ) -> Result<(), StoreError> {
     loop {
         let stopping = doorbell.rung().await;
@@ -238,6 +240,10 @@ async fn run_among_others<J: Journal>(
             work.tell(journal.append(&work.group).await?);
         } else if stopping {
             return Ok(());
+        }
+        let wait = pause.after(work.group.len());
+        if !wait.is_zero() && !stopping {
+            tokio::time::sleep(wait).await;
         }
     }
 }

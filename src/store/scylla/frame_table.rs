@@ -19,7 +19,7 @@ use super::statement::{Kind, impatient};
 const FRAMES_PER_PAGE: i32 = 32;
 
 /// Frames of one call: servers warn of more partitions than that.
-pub const FRAMES_AT_ONCE_MAX: usize = 10;
+pub const FRAMES_AT_ONCE_MAX: usize = 25;
 
 /// No more pages of a segment are read at once than have so many bytes: what is in memory beside the
 /// shards themselves.
