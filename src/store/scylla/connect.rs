@@ -13,6 +13,7 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 
 use super::error::{CqlError, ScyllaError};
 use super::statement::Levels;
@@ -34,8 +35,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a whole session may take to be made.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often an idle connection is tried, and how long its answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How often a connection is tried, and how long its answer may take: a server that hangs is without a
+/// connection after 3 s. A session is complete only when every server has answered or has failed, so
+/// twice the sum must be less than [`SESSION_TIMEOUT`], or one that hangs keeps all others away.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A read or write that has no answer after this is also sent to another server: the first may hang, and
+/// what is the same each time may be done twice. Compare-and-sets are never sent twice.
+const SECOND_TRY_AFTER: Duration = Duration::from_millis(400);
 
 /// What a session is made of, read once from the settings and their files.
 #[derive(Clone)]
@@ -75,6 +83,10 @@ impl Connector {
             .serial_consistency(Some(levels.serial))
             .request_timeout(Some(timeout))
             .load_balancing_policy(nodes.build())
+            .speculative_execution_policy(Some(Arc::new(SimpleSpeculativeExecutionPolicy {
+                max_retry_count: 1,
+                retry_interval: SECOND_TRY_AFTER,
+            })))
             .build();
         let mut builder = SessionBuilder::new()
             .known_nodes(&settings.address.nodes)
@@ -82,8 +94,8 @@ impl Connector {
             .connection_timeout(CONNECT_TIMEOUT)
             .schema_agreement_timeout(SCHEMA_TIMEOUT)
             .schema_agreement_interval(AGREEMENT_INTERVAL)
-            .keepalive_interval(KEEPALIVE)
-            .keepalive_timeout(KEEPALIVE)
+            .keepalive_interval(KEEPALIVE_INTERVAL)
+            .keepalive_timeout(KEEPALIVE_TIMEOUT)
             // What routing by token needs, and no more.
             .fetch_schema_metadata(true)
             .fetch_full_schema_metadata(false)
