@@ -30,16 +30,19 @@ impl CqlServer {
     /// Three servers that hold everything three times, all ready and known to each other.
     pub fn start_replicas() -> [CqlServer; 3] {
         let port = free_port();
-        // The others ask the first who there is.
+        // The others find it, and need not be patient.
         let mut first = CqlServer::launch(port, Some(1));
         first.wait();
         let [mut second, mut third] = [2, 3].map(|replica| CqlServer::launch(port, Some(replica)));
         second.wait();
         third.wait();
         let replicas = [first, second, third];
-        for (server, others) in replicas.iter().zip([[2, 3], [1, 3], [1, 2]]) {
-            for other in others {
-                server.await_peer(other);
+        for server in &replicas {
+            for other in replicas
+                .iter()
+                .filter(|other| other.replica != server.replica)
+            {
+                server.await_peer(other, 1);
             }
         }
         replicas
@@ -110,10 +113,13 @@ impl CqlServer {
         });
     }
 
-    /// Returns when the server takes this replica for alive.
-    fn await_peer(&self, replica: u8) {
-        let is_up = format!("/127.0.0.{replica}:{} is now UP", self.port + 1);
-        await_log(self.directory.path(), |log| log.contains(&is_up));
+    /// Returns when the server has found so often, since it started last, that this replica lives: only then
+    /// it takes it for one of a majority.
+    pub fn await_peer(&self, replica: &CqlServer, times: usize) {
+        let number = replica.replica.expect("a replica");
+        let is_up = format!("/127.0.0.{number}:{} is now UP", self.port + 1);
+        let directory = self.directory.path();
+        await_log(directory, |log| log.matches(&is_up).count() >= times);
     }
 }
 

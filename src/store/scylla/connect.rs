@@ -35,11 +35,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a whole session may take to be made.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a connection is tried, and how long its answer may take: a server that hangs is without a
-/// connection after 3 s. A session is complete only when every server has answered or has failed, so
-/// twice the sum must be less than [`SESSION_TIMEOUT`], or one that hangs keeps all others away.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a connection is tried, and how long its answer may take: a server that hangs has lost its
+/// connections after twice this. A session is made when every server has answered or failed, first one
+/// and then the rest, so it takes twice as long again: with [`SESSION_TIMEOUT`] or more, one server that
+/// hangs would keep all others away.
+const KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// A read or write that has no answer after this is also sent to another server: the first may hang, and
 /// what is the same each time may be done twice. Compare-and-sets are never sent twice.
@@ -94,8 +94,8 @@ impl Connector {
             .connection_timeout(CONNECT_TIMEOUT)
             .schema_agreement_timeout(SCHEMA_TIMEOUT)
             .schema_agreement_interval(AGREEMENT_INTERVAL)
-            .keepalive_interval(KEEPALIVE_INTERVAL)
-            .keepalive_timeout(KEEPALIVE_TIMEOUT)
+            .keepalive_interval(KEEPALIVE)
+            .keepalive_timeout(KEEPALIVE)
             // What routing by token needs, and no more.
             .fetch_schema_metadata(true)
             .fetch_full_schema_metadata(false)

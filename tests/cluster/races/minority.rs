@@ -25,6 +25,7 @@ fn a_frame_that_only_a_lost_replica_has_never_happened_when_that_comes_back() {
     race.cluster.replicas[1].begin_again();
     race.cluster.replicas[0].wait();
     race.cluster.replicas[1].wait();
+    race.cluster.replicas[0].await_peer(&race.cluster.replicas[1], 1);
     race.await_owner(OTHER, &[OTHER]);
     assert_eq!(race.read(OTHER), ["first"]);
     // Every majority has the frame now.
@@ -42,11 +43,13 @@ fn a_frame_that_a_successor_finds_on_a_minority_is_of_a_majority_before_it_answe
     let first = take(&race.user, None);
     assert_eq!(send_to_a_minority(&mut race, first), Outcome::Unknown);
     race.cluster.replicas[0].start_again();
+    race.cluster.replicas[MINORITY].await_peer(&race.cluster.replicas[0], 2);
     race.await_owner(OTHER, &[OTHER]);
     assert!(race.read(OTHER).is_empty());
     race.first_is(OTHER, "read");
     // The majority that is left did not have the frame.
     race.cluster.replicas[1].start_again();
+    race.cluster.replicas[0].await_peer(&race.cluster.replicas[1], 1);
     race.cluster.replicas[MINORITY].kill();
     claim_again(&mut race);
     assert!(race.read(OTHER).is_empty());
