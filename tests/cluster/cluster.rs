@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -117,19 +117,13 @@ impl Cluster {
     /// all shards.
     #[track_caller]
     pub fn await_owned(&mut self) {
-        self.await_owned_within(SOON);
-    }
-
-    /// The same with another patience.
-    #[track_caller]
-    pub fn await_owned_within(&mut self, patience: Duration) {
         for node in self.nodes.iter_mut().filter(|node| node.runs()) {
             node.await_ready();
         }
         let started = Instant::now();
         while !self.is_owned() {
             let waited = started.elapsed();
-            assert!(waited < patience, "after {waited:?}: {:#?}", self.lacks());
+            assert!(waited < SOON, "after {waited:?}: {:#?}", self.lacks());
             std::thread::sleep(LOOK_EVERY);
         }
     }
