@@ -27,8 +27,11 @@ pub struct Cluster {
     pub redis: RedisServer,
     /// The server of this test alone, where it has one.
     pub cql: Option<CqlServer>,
+    /// The replicas of this test alone, where it has them.
+    pub replicas: Vec<CqlServer>,
     name: String,
     scylla: String,
+    replication: usize,
     directory: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -39,26 +42,42 @@ impl Cluster {
         let server = std::env::var("CQL_URI").expect(
             "CQL_URI names no server; run the tests by: tests/servers/with-cql cargo test --test cluster",
         );
-        Cluster::start_on(nodes, &server, None)
+        Cluster::start_on(turn(), nodes, &server, 1)
     }
 
     /// The same on a CQL server of its own.
     pub fn start_beside_a_store(nodes: usize) -> Cluster {
-        let cql = CqlServer::start();
-        Cluster::start_on(nodes, &cql.address(), Some(cql))
+        let (turn, cql) = (turn(), CqlServer::start());
+        let mut cluster = Cluster::start_on(turn, nodes, &cql.address(), 1);
+        cluster.cql = Some(cql);
+        cluster
     }
 
-    fn start_on(nodes: usize, server: &str, cql: Option<CqlServer>) -> Cluster {
-        // A test that failed has ended its processes all the same.
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The same on three CQL servers of its own, each of which holds everything; nodes begin with any.
+    pub fn start_on_replicas(nodes: usize) -> Cluster {
+        let (turn, replicas) = (turn(), CqlServer::start_replicas());
+        let addresses = replicas.each_ref().map(CqlServer::address).join(",");
+        let mut cluster = Cluster::start_on(turn, nodes, &addresses, replicas.len());
+        cluster.replicas = replicas.into();
+        cluster
+    }
+
+    fn start_on(
+        turn: MutexGuard<'static, ()>,
+        nodes: usize,
+        servers: &str,
+        replication: usize,
+    ) -> Cluster {
         let name = format!("t_{}", Uuid::now_v7().simple());
         let directory = TempDir::new().unwrap();
         fs::write(directory.path().join("secret"), format!("secret of {name}")).unwrap();
         let mut cluster = Cluster {
             nodes: Vec::new(),
             redis: RedisServer::start(),
-            cql,
-            scylla: format!("{server}/{name}"),
+            cql: None,
+            replicas: Vec::new(),
+            scylla: format!("{servers}/{name}"),
+            replication,
             name,
             directory,
             _turn: turn,
@@ -166,11 +185,16 @@ impl Cluster {
             .count()
     }
 
+    /// The keyspace at the first replica, whoever else has it.
+    pub fn first_replica(&self) -> String {
+        format!("{}/{}", self.replicas[0].address(), self.name)
+    }
+
     fn arguments(&self) -> Vec<String> {
         vec![
             format!("--redis={}", self.redis.url()),
             format!("--scylla={}", self.scylla),
-            String::from("--scylla-replication=1"),
+            format!("--scylla-replication={}", self.replication),
             format!("--cluster-name={}", self.name),
             format!("--cluster-secret-file={}", self.file("secret").display()),
         ]
@@ -178,7 +202,8 @@ impl Cluster {
 
     fn apply_schema(&self) {
         let run = Command::new(env!("CARGO_BIN_EXE_mayfly"))
-            .args(["schema", "apply", "--scylla-replication=1"])
+            .args(["schema", "apply"])
+            .arg(format!("--scylla-replication={}", self.replication))
             .arg(format!("--scylla={}", self.scylla))
             .arg(format!("--cluster-name={}", self.name))
             .current_dir(self.directory.path())
@@ -190,6 +215,11 @@ impl Cluster {
             String::from_utf8_lossy(&run.stderr)
         );
     }
+}
+
+fn turn() -> MutexGuard<'static, ()> {
+    // A test that failed has ended its processes all the same.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn summary(view: &Value) -> String {

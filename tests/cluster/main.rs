@@ -32,6 +32,8 @@ mod planned;
 
 mod dependencies;
 
+mod replicas;
+
 mod refusals;
 
 mod races;

@@ -1,9 +1,6 @@
 //! The race windows of ownership, one test for each: a failpoint stops or ends a node right there, and
 //! what clients see is judged.
 //!
-//! What needs a minority of replicas (a frame that only one of three has, and its repair before the
-//! seal) cannot be made with one CQL node: the simulator of the crate `cluster` makes it.
-
 mod owner;
 
 mod claimant;
@@ -11,6 +8,8 @@ mod claimant;
 mod hand_over;
 
 mod flush;
+
+mod minority;
 
 use mayfly::verify::history::{Call, Outcome};
 
@@ -38,7 +37,11 @@ struct Race {
 
 impl Race {
     fn start(nodes: usize) -> Race {
-        let mut cluster = Cluster::start(0);
+        Race::start_in(Cluster::start(0), nodes)
+    }
+
+    /// The same with a cluster that has no nodes yet.
+    fn start_in(mut cluster: Cluster, nodes: usize) -> Race {
         for _ in 0..nodes {
             let expected = format!("--expect-members={nodes}");
             // A request waits through all that a test does meanwhile.

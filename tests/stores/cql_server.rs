@@ -1,4 +1,5 @@
-//! A CQL server of one test's own, to be killed, started again and paused.
+//! A CQL server of one test's own, alone or as one of three replicas; to be killed, started again and
+//! paused.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -14,24 +15,51 @@ const READY_WITHIN: Duration = Duration::from_secs(180);
 pub struct CqlServer {
     directory: TempDir,
     port: u16,
+    /// Which of three replicas; `None` for a server that is alone.
+    replica: Option<u8>,
     process: Child,
 }
 
 impl CqlServer {
     pub fn start() -> CqlServer {
-        let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let mut server = CqlServer {
-            process: launch(directory.path(), port),
-            directory,
-            port,
-        };
+        let mut server = CqlServer::launch(free_port(), None);
         server.wait();
         server
     }
 
+    /// Three servers that hold everything three times, all ready and known to each other.
+    pub fn start_replicas() -> [CqlServer; 3] {
+        let port = free_port();
+        // The others find it, and need not be patient.
+        let mut first = CqlServer::launch(port, Some(1));
+        first.wait();
+        let [mut second, mut third] = [2, 3].map(|replica| CqlServer::launch(port, Some(replica)));
+        second.wait();
+        third.wait();
+        let replicas = [first, second, third];
+        for server in &replicas {
+            for other in replicas
+                .iter()
+                .filter(|other| other.replica != server.replica)
+            {
+                server.await_peer(other, 1);
+            }
+        }
+        replicas
+    }
+
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.{}:{}", self.replica.unwrap_or(1), self.port)
+    }
+
+    fn launch(port: u16, replica: Option<u8>) -> CqlServer {
+        let directory = tempfile::tempdir().unwrap();
+        CqlServer {
+            process: launch(directory.path(), port, replica),
+            directory,
+            port,
+            replica,
+        }
     }
 
     /// Ends the process without warning; its data stays.
@@ -42,8 +70,13 @@ impl CqlServer {
 
     /// Starts again on the same data, and returns when it is ready.
     pub fn start_again(&mut self) {
-        self.process = launch(self.directory.path(), self.port);
+        self.begin_again();
         self.wait();
+    }
+
+    /// Starts again on the same data; it is not ready yet.
+    pub fn begin_again(&mut self) {
+        self.process = launch(self.directory.path(), self.port, self.replica);
     }
 
     /// Returns when every thread of it stands still.
@@ -70,21 +103,23 @@ impl CqlServer {
         assert!(sent.unwrap().success());
     }
 
-    fn wait(&mut self) {
-        let started = Instant::now();
-        let log = self.directory.path().join("log");
-        loop {
-            let text = std::fs::read_to_string(&log).unwrap();
-            if text.contains("Startup complete") {
-                return;
-            }
-            let ended = self.process.try_wait().unwrap();
-            assert!(
-                ended.is_none() && started.elapsed() < READY_WITHIN,
-                "the CQL server does not start: {text}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    /// Returns when the server is ready.
+    pub fn wait(&mut self) {
+        let process = &mut self.process;
+        await_log(self.directory.path(), |log| {
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "the CQL server does not start: {log}");
+            log.contains("Startup complete")
+        });
+    }
+
+    /// Returns when the server has found so often, since it started last, that this replica lives: only then
+    /// it takes it for one of a majority.
+    pub fn await_peer(&self, replica: &CqlServer, times: usize) {
+        let number = replica.replica.expect("a replica");
+        let is_up = format!("/127.0.0.{number}:{} is now UP", self.port + 1);
+        let directory = self.directory.path();
+        await_log(directory, |log| log.matches(&is_up).count() >= times);
     }
 }
 
@@ -95,13 +130,27 @@ impl Drop for CqlServer {
     }
 }
 
+/// Waits until what a server wrote since it was started last is as wanted.
+fn await_log(directory: &Path, mut is_told: impl FnMut(&str) -> bool) {
+    let started = Instant::now();
+    loop {
+        let log = std::fs::read_to_string(directory.join("log")).unwrap();
+        if is_told(&log) {
+            return;
+        }
+        assert!(started.elapsed() < READY_WITHIN, "the CQL server: {log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The process dies with the thread that calls this.
-fn launch(directory: &Path, port: u16) -> Child {
+fn launch(directory: &Path, port: u16, replica: Option<u8>) -> Child {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/cql-server");
     let log = File::create(directory.join("log")).unwrap();
     Command::new(script)
         .arg(directory.join("data"))
         .arg(port.to_string())
+        .args(replica.map(|replica| replica.to_string()))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
@@ -109,9 +158,9 @@ fn launch(directory: &Path, port: u16) -> Child {
         .unwrap()
 }
 
-/// A port of which the next two are free as well.
+/// A port of which the next two are free as well, at the address of every replica.
 fn free_port() -> u16 {
-    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let is_free = |port| TcpListener::bind(("0.0.0.0", port)).is_ok();
     std::iter::repeat_with(|| 10_000 + rand::random::<u16>() % 9_990)
         .find(|port| (*port..*port + 3).all(is_free))
         .unwrap()

@@ -13,6 +13,7 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 
 use super::error::{CqlError, ScyllaError};
 use super::statement::Levels;
@@ -34,8 +35,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a whole session may take to be made.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often an idle connection is tried, and how long its answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How often a connection is tried, and how long its answer may take: a server that hangs has lost its
+/// connections after twice this. A session is made when every server has answered or failed, first one
+/// and then the rest, so it takes twice as long again: with [`SESSION_TIMEOUT`] or more, one server that
+/// hangs would keep all others away.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+
+/// A read or write that has no answer after this is also sent to another server: the first may hang, and
+/// what is the same each time may be done twice. Compare-and-sets are never sent twice.
+const SECOND_TRY_AFTER: Duration = Duration::from_millis(400);
 
 /// What a session is made of, read once from the settings and their files.
 #[derive(Clone)]
@@ -75,6 +83,10 @@ impl Connector {
             .serial_consistency(Some(levels.serial))
             .request_timeout(Some(timeout))
             .load_balancing_policy(nodes.build())
+            .speculative_execution_policy(Some(Arc::new(SimpleSpeculativeExecutionPolicy {
+                max_retry_count: 1,
+                retry_interval: SECOND_TRY_AFTER,
+            })))
             .build();
         let mut builder = SessionBuilder::new()
             .known_nodes(&settings.address.nodes)

@@ -2,6 +2,8 @@
 //!
 //! Written with the epoch as timestamp: of two fences the higher epoch stays, whatever any clock says.
 
+use std::time::Duration;
+
 use cluster::member::Generation;
 use cluster::shard::{Epoch, Shard};
 use scylla::statement::prepared::PreparedStatement;
@@ -10,6 +12,10 @@ use super::error::CqlError;
 use super::rows;
 use super::session::Cql;
 use super::statement::{Kind, impatient};
+
+/// How long a read may take. All answers wait for it, and it may be repeated, so the server is not given
+/// its own 5 s to say that a majority was missing when it began.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Writes and reads fences.
 pub struct FenceTable {
@@ -25,9 +31,11 @@ impl FenceTable {
     pub async fn prepare(cql: &Cql) -> Result<FenceTable, CqlError> {
         let write = "INSERT INTO {}fence (node, shard, epoch) VALUES (?, ?, ?) USING TIMESTAMP ?";
         let read = "SELECT shard, epoch FROM {}fence WHERE node = ?";
+        let mut read = cql.prepare(Kind::Read, read).await?;
+        read.set_request_timeout(Some(READ_TIMEOUT));
         Ok(FenceTable {
             write: impatient(cql.prepare(Kind::Write, write).await?),
-            read: cql.prepare(Kind::Read, read).await?,
+            read,
         })
     }
 

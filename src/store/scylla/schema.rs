@@ -15,6 +15,10 @@ const WINDOWS_MAX: u64 = 40;
 /// The longest TTL that CQL allows: 20 years.
 const TTL_MAX: Duration = Duration::from_secs(20 * 365 * 24 * 3_600);
 
+/// When a replica has not answered a read after this, another is asked. Without a number servers go by
+/// what reads took before, and where there were none they wait for half of their time-out.
+const READ_ANOTHER_AFTER: &str = "speculative_retry = '100ms'";
+
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -104,7 +108,10 @@ pub fn tables(keyspace: &str, options: &SchemaOptions) -> Vec<String> {
     ];
     let ageing = options.retention.and_then(ageing).unwrap_or_default();
     let table = |(name, columns): &(&str, &str), with: &str| {
-        format!("CREATE TABLE IF NOT EXISTS {keyspace}.{name} ({columns}){with}")
+        format!(
+            "CREATE TABLE IF NOT EXISTS {keyspace}.{name} ({columns}) \
+             WITH {READ_ANOTHER_AFTER}{with}"
+        )
     };
     let lasting = LASTING.iter().map(|one| table(one, ""));
     lasting
@@ -147,7 +154,7 @@ fn ageing(retention: Duration) -> Option<String> {
     }
     let window_hours = window(ttl).as_secs() / HOUR.as_secs();
     Some(format!(
-        " WITH compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': \
+        " AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': \
          'HOURS', 'compaction_window_size': {window_hours}}} AND default_time_to_live = {}",
         ttl.as_secs()
     ))
