@@ -35,3 +35,5 @@ mod dependencies;
 mod refusals;
 
 mod races;
+
+mod chaos;
