@@ -8,8 +8,12 @@ use crate::support::Seeded;
 /// Nodes that there may be.
 pub const NODES: usize = 5;
 
-/// Time between two faults, in milliseconds, and how long one lasts; shorter than a lease, and longer.
-const APART_MS: (usize, usize) = (200, 2_200);
+/// The longest time between two faults, in milliseconds: some clusters have hard times, others get a
+/// lot of work done in between.
+const APART_MAX_MS: [usize; 3] = [1_500, 4_000, 8_000];
+const APART_MIN_MS: usize = 200;
+
+/// How long a fault lasts, in milliseconds; shorter than a lease, and longer.
 const PROCESS_MS: (usize, usize) = (200, 10_000);
 const NETWORK_MS: (usize, usize) = (500, 8_000);
 const STORE_MS: (usize, usize) = (500, 4_000);
@@ -72,6 +76,7 @@ impl Schedule {
     pub fn new(seed: u64, length: Duration) -> Schedule {
         let mut seeded = Seeded(seed);
         let nodes = *seeded.pick(&[1, 2, 3, 3, 3, 3, 4, 5]);
+        let apart_ms = (APART_MIN_MS, *seeded.pick(&APART_MAX_MS));
         let mut maker = Maker {
             seeded,
             is_member: std::array::from_fn(|node| node < nodes),
@@ -81,7 +86,7 @@ impl Schedule {
         let mut at = Duration::ZERO;
         let mut steps = Vec::new();
         loop {
-            at += maker.time(APART_MS);
+            at += maker.time(apart_ms);
             if at >= length {
                 return Schedule { nodes, steps };
             }
