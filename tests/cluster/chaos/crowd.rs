@@ -39,6 +39,10 @@ const FOR_EVER: Duration = Duration::from_secs(120);
 const BRIEF_ONE_IN: usize = 12;
 const BRIEF_SECS: usize = 6;
 
+/// One message in so many has so many bytes, and goes to a mailbox of such, so that a journal becomes long.
+const LARGE_ONE_IN: usize = 16;
+const LARGE_BYTES: usize = 40_000;
+
 /// What all clients share.
 struct Crowd<'a> {
     recorder: &'a Recorder,
@@ -101,7 +105,10 @@ impl Member<'_> {
 
     fn write(&mut self, user: &str, name: String) {
         let key = name.clone();
-        let mut call = post(user, name);
+        let mut call = match self.seeded.below(LARGE_ONE_IN) {
+            0 => post("large", format!("{name:LARGE_BYTES$}")),
+            _ => post(user, name),
+        };
         if let Call::Post { timeout_ms, .. } = &mut call
             && self.seeded.below(BRIEF_ONE_IN) == 0
         {
@@ -113,13 +120,21 @@ impl Member<'_> {
     }
 
     fn read(&mut self, user: &str, name: &str) {
+        let user = match self.seeded.below(LARGE_ONE_IN) {
+            0 => "large",
+            _ => user,
+        };
         let limit = (self.seeded.below(3) == 0).then(|| 1 + self.seeded.below(4) as u64);
         self.insist(name, &take(user, limit));
     }
 
-    /// Posts or reads, and never comes back to it.
+    /// Posts or reads, and never comes back to it; half of it at one mailbox, so that its journal becomes
+    /// one of many frames.
     fn rush(&mut self, name: String) {
-        let user = format!("rash{}", self.seeded.below(MAILBOXES));
+        let user = match self.seeded.below(2) {
+            0 => String::from("busy"),
+            _ => format!("rash{}", self.seeded.below(MAILBOXES)),
+        };
         let call = match self.seeded.below(3) {
             0 => take(&user, None),
             _ => post(&user, name),

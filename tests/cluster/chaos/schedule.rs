@@ -10,10 +10,10 @@ pub const NODES: usize = 5;
 
 /// The longest time between two faults, in milliseconds: some clusters have hard times, others get a
 /// lot of work done in between.
-const APART_MAX_MS: [usize; 3] = [1_500, 4_000, 8_000];
+const APART_MAX_MS: [usize; 3] = [2_500, 5_000, 9_000];
 const APART_MIN_MS: usize = 200;
 
-/// How long a fault lasts, in milliseconds; shorter than a lease, and longer.
+/// How long a fault lasts, in milliseconds; mostly shorter than a lease, and sometimes longer.
 const PROCESS_MS: (usize, usize) = (200, 10_000);
 const NETWORK_MS: (usize, usize) = (500, 8_000);
 const STORE_MS: (usize, usize) = (500, 4_000);
@@ -140,7 +140,7 @@ impl Maker {
             24 => self.network(node, Fault::StoreReset { node }),
             25..27 => self.network(node, Fault::RedisCut { node }),
             27..29 => self.network(node, Fault::Isolate { node }),
-            29 => Some((Fault::StoreHang, self.time(STORE_MS))),
+            29 => Some((Fault::StoreHang, self.lasts(STORE_MS))),
             _ => self.redis(at),
         }
     }
@@ -155,7 +155,7 @@ impl Maker {
         if self.is_member[node] != is_member || self.process_free[node] > at {
             return None;
         }
-        let lasts = self.time(PROCESS_MS);
+        let lasts = self.lasts(PROCESS_MS);
         let members = self
             .is_member
             .iter()
@@ -192,7 +192,7 @@ impl Maker {
     }
 
     fn network(&mut self, node: usize, fault: Fault) -> Option<(Fault, Duration)> {
-        let lasts = self.time(NETWORK_MS);
+        let lasts = self.lasts(NETWORK_MS);
         self.is_member[node].then_some((fault, lasts))
     }
 
@@ -201,9 +201,14 @@ impl Maker {
             return None;
         }
         let faults = [Fault::RedisKill, Fault::RedisHang, Fault::RedisWipe];
-        let (fault, lasts) = (*self.seeded.pick(&faults), self.time(PROCESS_MS));
+        let (fault, lasts) = (*self.seeded.pick(&faults), self.lasts(PROCESS_MS));
         self.redis_free = at + lasts;
         Some((fault, lasts))
+    }
+
+    /// Rather a short time than a long one.
+    fn lasts(&mut self, bounds_ms: (usize, usize)) -> Duration {
+        self.time(bounds_ms).min(self.time(bounds_ms))
     }
 
     fn time(&mut self, (least_ms, most_ms): (usize, usize)) -> Duration {
