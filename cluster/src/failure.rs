@@ -132,6 +132,23 @@ impl Failures {
         doubted.map(|(generation, _)| *generation).collect()
     }
 
+    /// Peers that did not answer the last probe.
+    pub fn unreached(&self) -> impl Iterator<Item = Generation> {
+        let unreached = self.peers.iter().filter(|(_, peer)| peer.failed_probes > 0);
+        unreached.map(|(generation, _)| *generation)
+    }
+
+    /// A peer that answers this node, and has not said that it cannot reach this other one.
+    pub fn go_between(&self, to: Generation) -> Option<Generation> {
+        let reaches = |peer: &Peer| {
+            let report = peer.report.as_ref();
+            peer.failed_probes == 0 && report.is_some_and(|(r, _)| !r.doubts.contains(&to))
+        };
+        let mut peers = self.peers.iter();
+        let (peer, _) = peers.find(|(peer, state)| **peer != to && reaches(state))?;
+        Some(*peer)
+    }
+
     /// Who is taken for dead, as things are now.
     pub fn suspects(&mut self, outlook: Outlook, now: Duration) -> Vec<Generation> {
         self.forget_old_reports(now);

@@ -274,6 +274,20 @@ fn the_placement_gives_the_suspects_shards_to_the_others_and_moves_nothing_else(
     assert_eq!(place_without(&view, &[], &owners), owners);
 }
 
+#[test]
+fn between_a_node_and_whom_it_does_not_reach_goes_one_that_it_reaches_and_that_has_no_doubts() {
+    let mut failures = node(4);
+    assert_eq!(failures.unreached().count(), 0);
+    show(&mut failures, Seen::Failed, at(0));
+    let unreached: Vec<_> = failures.unreached().collect();
+    assert_eq!(unreached, [generation(2)]);
+    assert_eq!(failures.go_between(generation(2)), Some(generation(3)));
+    show(&mut failures, Seen::Doubted, at(0));
+    assert_eq!(failures.go_between(generation(2)), Some(generation(4)));
+    failures.probe_failed(generation(4));
+    assert_eq!(failures.go_between(generation(2)), None);
+}
+
 /// How often a shard changes hands within ten minutes between two nodes that cannot see each other.
 /// Whoever loses it by a claim of the other knows that the other lives.
 fn takeovers(witnesses: &[Seen]) -> usize {

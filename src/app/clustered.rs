@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{Base, Commit, Parts};
 use crate::config::cluster::ClusterSettings;
 use crate::domain::time::UnixMs;
+use crate::node::detours::Detours;
 use crate::node::forward::Shared;
 use crate::node::start::{NodeParts, start};
 use crate::shard::clock::Clock;
@@ -57,6 +58,7 @@ pub fn run(base: &Base, cluster: ClusterSettings) -> anyhow::Result<()> {
         address: address.into(),
         hosts: Hosts::new(settings.workers),
         routing: Arc::default(),
+        detours: Detours::default(),
         identity: Arc::new(identity.clone()),
         counters: Arc::new(ClientCounters::default()),
         metrics: base.metrics.clone(),

@@ -21,6 +21,7 @@ use cluster::shard::{Epoch, Shard};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
+use super::detours::Detour;
 use super::drainers::Drainers;
 use super::forward::Shared;
 use super::holdings::{Holdings, Stage};
@@ -295,6 +296,18 @@ impl Control {
         let metrics = &self.shared.metrics.cluster;
         metrics.suspects.set(suspects.len() as i64);
         *self.suspects.borrow_mut() = suspects;
+    }
+
+    /// Finds ways around to the peers that this node does not reach.
+    pub fn find_detours(&self) {
+        let failures = self.failures.borrow();
+        let detour = |to| {
+            let (by, _) = self.peers.peer(failures.go_between(to)?)?;
+            let by = by.as_ref().clone();
+            Some(Detour { to, by })
+        };
+        let detours = failures.unreached().filter_map(detour);
+        self.shared.detours.learn(detours.collect());
     }
 
     /// Whether this node should keep no shard: it drains, or cannot trust its clock.

@@ -24,6 +24,7 @@ use tokio::select;
 use tokio::time::{sleep, timeout, timeout_at};
 use uuid::Uuid;
 
+use super::detours::Detours;
 use super::request::PeerRequest;
 use super::routing::{Owner, Remote, Routing};
 use super::wire::{Answer, Call};
@@ -51,6 +52,8 @@ pub struct Shared {
     pub hosts: Hosts,
     /// Who owns the others.
     pub routing: Arc<Routing>,
+    /// Who else may reach whom this node does not.
+    pub detours: Detours,
     /// Who this node is to its peers.
     pub identity: Arc<Identity>,
     /// What happened on its connections.
@@ -164,8 +167,15 @@ impl Forward {
         deadline: Instant,
     ) -> Attempt {
         self.shared.metrics.cluster.calls.forwarded.inc();
-        let request = PeerRequest::Call(&call.encode()).encode();
-        let peer = self.peer(remote);
+        let (call, by) = (call.encode(), self.shared.detours.around(remote));
+        let (peer, request) = match &by {
+            Some(by) => (
+                self.peer(by),
+                PeerRequest::PassOn(remote.generation.0, &call),
+            ),
+            None => (self.peer(remote), PeerRequest::Call(&call)),
+        };
+        let request = request.encode();
         let mut asking = pin!(peer.call(op, &request, deadline));
         let answered = match timeout(PATIENCE, &mut asking).await {
             Ok(answered) => answered,
@@ -174,10 +184,17 @@ impl Forward {
             Err(_) => select! {
                 answered = &mut asking => answered,
                 () = self.shared.routing.moved_from(shard, remote) => return Attempt::InDoubt,
+                () = self.shared.detours.opened(remote), if by.is_none() => {
+                    // When the way is whole again, a connection that has waited that long would wait on.
+                    self.peers.borrow_mut().remove(&remote.generation);
+                    return Attempt::InDoubt;
+                }
             },
         };
         let answer = match answered {
             Ok(bytes) => Answer::decode(&bytes),
+            // Whoever passes calls on does not know better who the owner is.
+            Err(error) if by.is_some() && error.nothing_was_done() => return Attempt::NotDone,
             Err(error) => return self.not_answered(shard, remote, error),
         };
         match answer {

@@ -16,6 +16,8 @@ pub enum PeerRequest<'a> {
     Probe,
     /// Take a frozen shard over ([`super::parcel::Parcel`]); answered with the epoch.
     TakeOver(&'a [u8]),
+    /// Pass a call on to this member, whom the asking node does not reach; answered as a call.
+    PassOn(Uuid, &'a [u8]),
 }
 
 impl<'a> PeerRequest<'a> {

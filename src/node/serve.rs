@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use cluster::member::Generation;
 use cluster::peer::Owner as Hint;
+use cluster::peer::error::CallError as PeerError;
 use cluster::peer::handler::{Answer as PeerAnswer, Call as PeerCall, Handler};
 use cluster::peer::identity::Peer;
 #[cfg(debug_assertions)]
@@ -40,6 +42,10 @@ impl Handler for Serve {
             match PeerRequest::decode(&call.payload) {
                 Ok(PeerRequest::Call(call)) => answer_call(&control, call).await,
                 Ok(PeerRequest::Probe) => PeerAnswer::Done(wire::encode(&control.sign()).into()),
+                Ok(PeerRequest::PassOn(to, request)) => {
+                    let request = PeerRequest::Call(request).encode();
+                    pass_on(&control, Generation(to), &call, &request).await
+                }
                 Ok(PeerRequest::TakeOver(parcel)) => take_over(&control, parcel, &from).await,
                 Err(error) => {
                     tracing::warn!(%from, %error, "a call was not answered");
@@ -83,6 +89,23 @@ async fn answer_call(control: &Control, call: &[u8]) -> PeerAnswer {
         answer => {
             control.shared.metrics.cluster.calls.served.inc();
             PeerAnswer::Done(Answer::encode(&answer).into())
+        }
+    }
+}
+
+/// Asks another member in the name of a peer that does not reach it; for no more than one step.
+async fn pass_on(control: &Control, to: Generation, call: &PeerCall, request: &[u8]) -> PeerAnswer {
+    let Some((_, client)) = control.peers.peer(to) else {
+        return PeerAnswer::NotOwner(None);
+    };
+    match client.call(call.op, request, call.deadline).await {
+        Ok(answer) => PeerAnswer::Done(answer),
+        Err(PeerError::NotOwner(hint)) => PeerAnswer::NotOwner(hint),
+        Err(PeerError::Draining) => PeerAnswer::Draining,
+        Err(PeerError::Overloaded) => PeerAnswer::Overloaded,
+        Err(PeerError::NotSent(_)) => PeerAnswer::NotOwner(None),
+        Err(PeerError::Unknown(_)) => {
+            PeerAnswer::Done(Answer::encode(&Err(CallError::OutcomeUnknown)).into())
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Looks after one peer: asks it for a sign of life, again and again, and at once when its connection
 //! is reset.
 
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use cluster::failure::PROBE_INTERVAL;
 use cluster::peer::client::PeerClient;
+use cluster::peer::cut::Cut;
 use cluster::peer::error::{CallError, LinkError, ProbeError};
 use cluster::peer::{Link, OpId};
 use tokio::select;
@@ -36,12 +38,15 @@ pub async fn watch(control: Rc<Control>, peer: Arc<Remote>, client: PeerClient) 
                 control.judge();
             }
         }
+        control.find_detours();
         let is_up = matches!(*link.borrow_and_update(), Link::Up(_));
         let cut = link.wait_for(|link| !matches!(link, Link::Up(_)));
         select! {
             () = sleep(PROBE_INTERVAL) => {}
-            _ = cut, if is_up => {
-                control.failures.borrow_mut().connection_reset(peer.generation);
+            ended = cut, if is_up => {
+                if ended.is_ok_and(|link| was_reset(&link)) {
+                    control.failures.borrow_mut().connection_reset(peer.generation);
+                }
             }
         }
     }
@@ -54,7 +59,7 @@ async fn ask(client: &PeerClient) -> Result<Sign, bool> {
         .await
         .map_err(|error| match error {
             ProbeError::Down(link) => is_reset(&link),
-            ProbeError::Broken(_) => true,
+            ProbeError::Broken(_) => was_reset(&client.watch().borrow()),
             ProbeError::TimedOut => false,
         })?;
     let deadline = Instant::now() + PROBE_INTERVAL;
@@ -70,11 +75,41 @@ async fn ask(client: &PeerClient) -> Result<Sign, bool> {
     }
 }
 
-/// Whether somebody is there to say no; a host that is gone says nothing.
+fn was_reset(link: &Link) -> bool {
+    matches!(link, Link::Down(error) if is_reset(error))
+}
+
+/// Whether somebody is there to say no; a host that is gone says nothing, and neither does one that lives
+/// behind a broken line. What this node ends because nothing is heard tells no more than that.
 fn is_reset(link: &LinkError) -> bool {
     match link {
-        LinkError::Connect { source, .. } => source.kind() == std::io::ErrorKind::ConnectionRefused,
+        LinkError::Connect { source, .. } => source.kind() == ErrorKind::ConnectionRefused,
         LinkError::Handshake { .. } => false,
-        LinkError::Cut { .. } => true,
+        LinkError::Cut { source, .. } => match source {
+            Cut::Closed => true,
+            Cut::Io(source) => matches!(
+                source.kind(),
+                ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+            ),
+            _ => false,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_the_peer_made_is_a_reset_and_silence_is_none() {
+        let cut = |source| LinkError::Cut {
+            address: String::from("peer:1"),
+            source,
+        };
+        assert!(is_reset(&cut(Cut::Closed)));
+        assert!(is_reset(&cut(Cut::Io(ErrorKind::ConnectionReset.into()))));
+        assert!(!is_reset(&cut(Cut::Silent)));
+        assert!(!is_reset(&cut(Cut::Unread)));
+        assert!(!is_reset(&cut(Cut::Io(ErrorKind::TimedOut.into()))));
     }
 }

@@ -150,11 +150,7 @@ impl Cluster {
 
     /// Where clients find each node, running or not.
     pub fn targets(&self) -> Vec<Target> {
-        let targets = self.nodes.iter().map(|node| Target {
-            port: node.port,
-            admin_port: node.admin_port,
-        });
-        targets.collect()
+        self.nodes.iter().map(Node::target).collect()
     }
 
     /// Whether every node that runs tells that they are the members, and own all shards.

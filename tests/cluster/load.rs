@@ -1,6 +1,7 @@
 //! Clients that post and read through all nodes, as well-behaved ones do: they leave a node that is not
 //! ready, and repeat with the same key what was not answered.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -31,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The addresses of a node that clients know.
 #[derive(Clone, Copy)]
 pub struct Target {
-    pub port: u16,
-    pub admin_port: u16,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 /// What the clients of one load share.
@@ -86,7 +87,8 @@ pub fn during(recorder: &Recorder, targets: Vec<Target>, act: impl FnOnce()) -> 
     }
 }
 
-struct End<'a>(&'a AtomicBool);
+/// Says that it has ended when it goes.
+pub struct End<'a>(pub &'a AtomicBool);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
@@ -95,7 +97,7 @@ impl Drop for End<'_> {
 }
 
 fn probe(target: Target) -> bool {
-    let mut client = Client::new(target.admin_port).with_timeout(PROBE_EVERY);
+    let mut client = Client::at(target.admin).with_timeout(PROBE_EVERY);
     let answer = client.try_send("GET", "/readyz", &[], b"");
     answer.is_ok_and(|answer| answer.status == 200)
 }
@@ -119,9 +121,9 @@ impl Load<'_> {
 
     /// One client: posts or reads until the load ends.
     fn run(&self, number: usize, first: usize) {
-        let ports = self.targets.iter().map(|target| target.port);
-        let mut clients: Vec<_> = ports
-            .map(|port| Client::new(port).with_timeout(CLIENT_TIMEOUT))
+        let addresses = self.targets.iter().map(|target| target.public);
+        let mut clients: Vec<_> = addresses
+            .map(|address| Client::at(address).with_timeout(CLIENT_TIMEOUT))
             .collect();
         for turn in 0.. {
             if !self.goes_on() {

@@ -37,3 +37,5 @@ mod replicas;
 mod refusals;
 
 mod races;
+
+mod chaos;

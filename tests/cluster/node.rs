@@ -1,14 +1,18 @@
 //! One node as a process: started, paused, ended in every way, and started again at its addresses.
 
 use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::chaos::network::Namespace;
 use crate::failpoint::{Act, Failpoint};
+use crate::load::Target;
 use crate::support::client::Client;
 use crate::support::server::{command, free_port};
 use crate::support::{LOOK_EVERY, eventually};
@@ -22,9 +26,17 @@ pub struct Node {
     pub port: u16,
     pub admin_port: u16,
     pub peer_port: u16,
+    /// Where it is, when that is not in the test's own network.
+    place: Option<Place>,
     arguments: Vec<String>,
     directory: TempDir,
     process: Option<Child>,
+}
+
+/// A network that a node is in, and its address there.
+struct Place {
+    namespace: Arc<Namespace>,
+    address: IpAddr,
 }
 
 impl Node {
@@ -35,10 +47,17 @@ impl Node {
             port: free_port(),
             admin_port: free_port(),
             peer_port: free_port(),
+            place: None,
             arguments: arguments.to_vec(),
             directory: TempDir::new().unwrap(),
             process: None,
         }
+    }
+
+    /// The same in another network, where everybody reaches it by this address.
+    pub fn placed(mut self, namespace: Arc<Namespace>, address: IpAddr) -> Node {
+        self.place = Some(Place { namespace, address });
+        self
     }
 
     /// Starts the process; it is not ready yet.
@@ -51,18 +70,21 @@ impl Node {
             .create(true)
             .append(true)
             .open(directory.join("log"));
-        let child = command(directory, &arguments, log.unwrap())
-            .env("MAYFLY_FAILPOINTS", self.failpoints())
-            .spawn();
+        let mut command = command(directory, &arguments, log.unwrap());
+        command.env("MAYFLY_FAILPOINTS", self.failpoints());
+        let child = match &self.place {
+            Some(place) => place.namespace.within(|| command.spawn()),
+            None => command.spawn(),
+        };
         self.process = Some(child.unwrap());
     }
 
     /// All arguments of `mayfly serve`.
     pub fn all_arguments(&self) -> Vec<String> {
         let own = [
-            format!("--listen=127.0.0.1:{}", self.port),
-            format!("--admin-listen=127.0.0.1:{}", self.admin_port),
-            format!("--peer-listen=127.0.0.1:{}", self.peer_port),
+            format!("--listen={}", self.at(self.port)),
+            format!("--admin-listen={}", self.at(self.admin_port)),
+            format!("--peer-listen={}", self.at(self.peer_port)),
             format!("--advertise={}", self.address()),
             format!("--node={}", self.name),
         ];
@@ -71,7 +93,15 @@ impl Node {
 
     /// What peers call it, and the header `Mayfly-Owner` of what it served.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.peer_port)
+        self.at(self.peer_port).to_string()
+    }
+
+    /// Where clients find it.
+    pub fn target(&self) -> Target {
+        Target {
+            public: self.at(self.port),
+            admin: self.at(self.admin_port),
+        }
     }
 
     pub fn runs(&self) -> bool {
@@ -79,23 +109,23 @@ impl Node {
     }
 
     pub fn client(&self) -> Client {
-        Client::new(self.port)
+        Client::at(self.at(self.port))
     }
 
     pub fn admin(&self) -> Client {
-        Client::new(self.admin_port)
+        Client::at(self.at(self.admin_port))
     }
 
     /// Whether a probe of readiness says yes.
     pub fn is_ready(&self) -> bool {
-        let mut client = Client::new(self.admin_port).with_timeout(PROBE_TIMEOUT);
+        let mut client = self.admin().with_timeout(PROBE_TIMEOUT);
         let answer = client.try_send("GET", "/readyz", &[], b"");
         answer.is_ok_and(|answer| answer.status == 200)
     }
 
     /// What it tells of the cluster; nothing when it does not answer.
     pub fn view(&self) -> Option<Value> {
-        let mut client = Client::new(self.admin_port).with_timeout(PROBE_TIMEOUT);
+        let mut client = self.admin().with_timeout(PROBE_TIMEOUT);
         let answer = client.try_send("GET", "/cluster", &[], b"").ok()?;
         (answer.status == 200).then(|| answer.json())
     }
@@ -110,6 +140,24 @@ impl Node {
             assert!(ended.is_none(), "{} ended: {}", self.name, self.log());
             self.is_ready().then_some(())
         });
+    }
+
+    /// How the process ended, if it ended by itself; then the node does not run any more.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.as_mut()?.try_wait().unwrap()?;
+        self.process = None;
+        Some(status)
+    }
+
+    /// The value of a metric without labels; nothing when it does not answer.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let mut client = self.admin().with_timeout(PROBE_TIMEOUT);
+        let answer = client.try_send("GET", "/metrics", &[], b"").ok()?;
+        let text = answer.text();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no metric {name} in {text}"));
+        Some(value.parse().unwrap())
     }
 
     /// Ends the process without warning.
@@ -161,6 +209,12 @@ impl Node {
     /// What it wrote to standard error, over all its lives.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    fn at(&self, port: u16) -> SocketAddr {
+        let place = self.place.as_ref();
+        let address = place.map_or(Ipv4Addr::LOCALHOST.into(), |place| place.address);
+        SocketAddr::new(address, port)
     }
 
     fn failpoints(&self) -> PathBuf {

@@ -61,9 +61,9 @@ impl Answer {
     }
 }
 
-/// A connection to one port, made anew when it was closed.
+/// A connection to one address, made anew when it was closed.
 pub struct Client {
-    port: u16,
+    address: SocketAddr,
     timeout: Duration,
     connection: Option<BufReader<TcpStream>>,
     /// Connections made so far.
@@ -80,9 +80,15 @@ pub enum Failure {
 }
 
 impl Client {
+    /// Of a port of this machine.
     pub fn new(port: u16) -> Client {
+        Client::at(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// Of any address.
+    pub fn at(address: SocketAddr) -> Client {
         Client {
-            port,
+            address,
             timeout: SOCKET_TIMEOUT,
             connection: None,
             connections: 0,
@@ -92,6 +98,15 @@ impl Client {
     /// The same, giving up when its socket has stood still for so long.
     pub fn with_timeout(self, timeout: Duration) -> Client {
         Client { timeout, ..self }
+    }
+
+    /// From the next request on, gives up when its socket has stood still for so long.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+        if let Some(connection) = &self.connection {
+            // On a socket that is broken the next request fails by itself.
+            let _ = set_timeouts(connection.get_ref(), timeout);
+        }
     }
 
     #[track_caller]
@@ -144,10 +159,12 @@ impl Client {
             Some(connection) => connection,
             None => {
                 self.connections += 1;
-                BufReader::new(connect_within(self.port, self.timeout).map_err(Failure::NotSent)?)
+                BufReader::new(
+                    connect_within(self.address, self.timeout).map_err(Failure::NotSent)?,
+                )
             }
         };
-        let request = request(self.port, method, path, headers, body);
+        let request = request(self.address.port(), method, path, headers, body);
         // A server may refuse a body before it has read all of it: then only its answer counts.
         let sent = connection.get_mut().write_all(&request);
         match read_answer(&mut connection, method == "HEAD") {
@@ -194,16 +211,19 @@ pub fn request(
 /// # Errors
 /// Those of the operating system.
 pub fn connect(port: u16) -> io::Result<TcpStream> {
-    connect_within(port, SOCKET_TIMEOUT)
+    connect_within(SocketAddr::from(([127, 0, 0, 1], port)), SOCKET_TIMEOUT)
 }
 
-fn connect_within(port: u16, timeout: Duration) -> io::Result<TcpStream> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+fn connect_within(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
+    set_timeouts(&stream, timeout)?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+fn set_timeouts(stream: &TcpStream, timeout: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))
 }
 
 /// Whether a connection that should be idle can be used again: its peer has not closed it.
