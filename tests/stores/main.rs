@@ -12,6 +12,7 @@ mod scylla_tables;
 
 mod scylla_owners;
 
+#[allow(dead_code, reason = "this target uses a part of it")]
 mod cql_server;
 
 mod sample;
