@@ -311,7 +311,7 @@ fn a_claim_that_the_store_does_not_answer_is_given_up_and_the_store_is_not_away(
 
 #[test]
 fn calls_that_others_wait_on_do_not_wait_for_all_that_a_server_that_hangs_may_take() {
-    let soon = Duration::from_secs(2)..Duration::from_secs(5);
+    const SOON: Duration = Duration::from_secs(5);
     let server = CqlServer::start();
     let settings = settings_at(&server.address(), "hangs");
     apply_schema(&settings, options()).unwrap();
@@ -333,7 +333,7 @@ fn calls_that_others_wait_on_do_not_wait_for_all_that_a_server_that_hangs_may_ta
         server.resume();
         assert!(read.is_err() && written.is_err());
         for took in [read_for, written_for] {
-            assert!(soon.contains(&took), "it took {took:?}");
+            assert!(took < SOON, "it took {took:?}");
         }
     });
 }
