@@ -22,7 +22,6 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::select;
 use tokio::time::{sleep, timeout, timeout_at};
-use uuid::Uuid;
 
 use super::detours::Detours;
 use super::request::PeerRequest;
@@ -110,7 +109,7 @@ impl Forward {
 
     async fn ask_until_answered(&self, mut call: Call) -> Result<Served, CallError> {
         let deadline = Instant::now() + self.shared.request_timeout;
-        let (op, shard) = (OpId::from(Uuid::new_v4()), call.shard());
+        let (op, shard) = (OpId(rand::random()), call.shard());
         let (mut is_in_doubt, mut pause, mut waiter) = (false, PAUSE_FIRST, None);
         loop {
             let attempt = match self.shared.routing.owner(shard) {

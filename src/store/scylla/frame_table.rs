@@ -18,9 +18,8 @@ use super::statement::{Kind, impatient};
 /// Frames of one page: so many of the longest are 8 MiB.
 const FRAMES_PER_PAGE: i32 = 32;
 
-/// Frames of one call, each a partition: so many of a usual length are still far from what servers refuse.
-/// Cassandra, not ScyllaDB, warns of more than 10 in its log.
-pub const FRAMES_AT_ONCE_MAX: usize = 25;
+/// Frames of one call, each a partition: Cassandra warns of more in each answer.
+pub const FRAMES_AT_ONCE_MAX: usize = 10;
 
 /// No more pages of a segment are read at once than have so many bytes: what is in memory beside the
 /// shards themselves.

@@ -105,9 +105,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_has_so_many_frames_or_32_kib_at_most_and_keeps_the_order() {
+    fn a_call_has_ten_frames_or_32_kib_at_most_and_keeps_the_order() {
         for (lengths, expected) in [
-            (vec![100; 53], vec![25, 25, 3]),
+            (vec![100; 23], vec![10, 10, 3]),
             (vec![20_000, 20_000, 5_000], vec![1, 2]),
             (vec![200_000, 10, 10], vec![1, 2]),
             (vec![], vec![]),
