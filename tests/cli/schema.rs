@@ -10,7 +10,7 @@ fn the_schema_is_printed_without_a_server_and_in_whole_statements() {
         .of(&["schema", "apply", "--print", "--archive-retention=30d"])
         .success();
     let statements: Vec<_> = output.lines().filter(|line| line.ends_with(';')).collect();
-    assert_eq!(statements.len(), 10, "{output}");
+    assert_eq!(statements.len(), 9, "{output}");
     assert!(statements[0].starts_with("CREATE KEYSPACE IF NOT EXISTS printed "));
     let tables = statements[1..].iter();
     assert!(
