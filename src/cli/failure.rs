@@ -45,12 +45,39 @@ impl From<ClientError> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
-        Failure::Failed(format!("{error:#}"))
+        Failure::Failed(told_once(error.chain().map(ToString::to_string)))
     }
+}
+
+/// An error and its causes in one line. An error whose line goes into a log tells its cause itself.
+fn told_once(chain: impl Iterator<Item = String>) -> String {
+    let mut line = String::new();
+    for cause in chain {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         Failure::Failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_once;
+
+    #[test]
+    fn a_cause_is_told_once_whether_or_not_its_error_tells_it() {
+        let told = |chain: &[&str]| told_once(chain.iter().map(ToString::to_string));
+        assert_eq!(told(&["cannot serve", "no room"]), "cannot serve: no room");
+        let twice = ["cannot serve", "cannot create x: no room", "no room"];
+        assert_eq!(told(&twice), "cannot serve: cannot create x: no room");
+        assert_eq!(told(&["alone"]), "alone");
     }
 }
