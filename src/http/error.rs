@@ -239,7 +239,7 @@ impl From<BodyError> for Problem {
 
 impl From<UsernameError> for Problem {
     fn from(error: UsernameError) -> Problem {
-        Problem::new(Kind::BadUsername, error.to_string()).in_field("username")
+        Problem::new(Kind::BadUsername, format!("username {error}")).in_field("username")
     }
 }
 

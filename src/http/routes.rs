@@ -55,7 +55,11 @@ pub fn username(request: &HttpRequest, limits: &Limits) -> Result<Username, Prob
     let name = request.match_info().get("username").unwrap_or_default();
     let name = percent_encoding::percent_decode_str(name).decode_utf8();
     let name = name.map_err(|_| {
-        Problem::new(Kind::BadUsername, "is not UTF-8 after percent-decoding").in_field("username")
+        Problem::new(
+            Kind::BadUsername,
+            "username is not UTF-8 after percent-decoding",
+        )
+        .in_field("username")
     })?;
     Ok(Username::parse(&name, limits.username_chars_max)?)
 }

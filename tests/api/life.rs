@@ -524,6 +524,11 @@ fn a_name_in_a_path_is_percent_decoded_once() {
     }
     let answer = client.get("/chats/%2561lice").expect(400);
     assert_eq!(answer.problem(), "bad-username");
+    let detail = answer.json()["detail"].to_string();
+    assert!(
+        detail.contains("username has the character U+0025"),
+        "{detail}"
+    );
 }
 
 #[test]
