@@ -14,6 +14,9 @@ use crate::config::scylla::{ScyllaAddress, ScyllaSettings};
 use crate::store::scylla;
 use crate::store::scylla::schema::SchemaOptions;
 
+/// Somebody else may take a port that was free.
+const REDIS_TRIES: usize = 3;
+
 const REDIS_READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// On a busy machine.
@@ -27,6 +30,15 @@ const RETENTION: Duration = Duration::from_secs(24 * 3_600);
 /// # Errors
 /// It is not there, or does not start.
 pub async fn start_redis(directory: &Path) -> Result<(String, Process), Failure> {
+    for _ in 1..REDIS_TRIES {
+        if let Ok(started) = try_redis(directory).await {
+            return Ok(started);
+        }
+    }
+    try_redis(directory).await
+}
+
+async fn try_redis(directory: &Path) -> Result<(String, Process), Failure> {
     let [address] = free_addresses()?;
     let mut command = Command::new("redis-server");
     command
