@@ -17,7 +17,7 @@ use crate::store::StoreError;
 use crate::store::group::{Group, HighWater};
 use crate::store::journal::{Appended, Journal, Position, Visit};
 
-/// Shards that are recovered at once: each has at most one segment in memory.
+/// Shards that are recovered at once: each has at most one part of a segment in memory.
 const RECOVERED_AT_ONCE: usize = 4;
 
 /// A group that is on its way for longer is a sign that the store is away.
