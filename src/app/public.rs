@@ -21,8 +21,9 @@ use crate::node::forward::{Forward, Shared};
 use crate::service::{Service, Way};
 use crate::shard::commit::Committer;
 use crate::shard::flush::{self, Archiver};
-use crate::shard::host::{Gate, Seat, ShardHost};
+use crate::shard::host::{Gate, Seat, SharedHost};
 use crate::shard::hosts::Hosts;
+use crate::shard::keeper::Keeper;
 use crate::shard::value::Shard;
 use crate::store::archive::Archive;
 use crate::store::journal::Journal;
@@ -166,9 +167,9 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         let seat = seats.get_mut(worker).and_then(Option::take);
         let (seat, shards) = seat.expect("a worker starts once; a fault ends the process");
-        let host = ShardHost::start_here(seat, shards);
-        self.hosts
-            .set(worker, host.clone().recipient(), host.recipient());
+        let host = Arc::new(SharedHost::new(seat, shards));
+        let keeper = Keeper::start_here(host.clone());
+        self.hosts.set(worker, host, keeper.recipient());
         if self.hosts.are_started() {
             self.lifecycle.serve();
         }

@@ -1,14 +1,11 @@
 //! Calls on their way to the host of a shard.
 
-use actix::Message;
-
 use super::call::{Accepted, Asker, Count, Delivery, Found, Post, Refusal, Take};
 use crate::domain::id::MessageId;
 use crate::domain::username::{ShardId, Username, UsernameHash};
 
 /// What is asked of a shard, with the way back for the answer.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub enum Command {
     /// Accept a message.
     Post(Post, Asker<Accepted>),

@@ -33,10 +33,13 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub struct FlushBatch {
     /// The endings by shard and stay of the shard on its host; their events are durable.
-    pub parts: Vec<(ShardId, u64, Arc<Vec<Ended>>)>,
+    pub parts: Vec<FlushPart>,
     /// Who is told when they are archived.
     pub reply: Recipient<Archived>,
 }
+
+/// A shard, its stay on its host, and endings of it.
+pub type FlushPart = (ShardId, u64, Arc<Vec<Ended>>);
 
 /// The archive holds what these shards handed over in these stays.
 #[derive(Debug, Message)]

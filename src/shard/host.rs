@@ -1,22 +1,26 @@
-//! The actor that runs the shards of one HTTP worker: it translates commands into calls of shards,
-//! arms one timer for all of them, and lets answers go when their batch is committed.
+//! The shards of one HTTP worker: translates commands into calls of shards, and holds each answer until
+//! its batch is committed.
+//!
+//! A command runs on the thread that it comes from, alone: whoever enters has the host to itself. What is
+//! not asked by anyone, the host's [`Keeper`](super::keeper::Keeper) does.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actix::prelude::*;
+use actix::Recipient;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::call::{Accepted, Delivery, Post, Refusal, Take};
 use super::clock::Clock;
 use super::command::Command;
-use super::commit::{Committed, STAGE_BYTES_MAX, Staging};
-use super::flush::{Archived, Archiver, FlushBatch};
+use super::commit::{STAGE_BYTES_MAX, Staging};
+use super::flush::{Archiver, FlushBatch};
 use super::held::Held;
-use super::host_upkeep::UPKEEP_INTERVAL;
 use super::hosted::{Hosted, NOWHERE};
+use super::keeper::Rearm;
 use super::moves::{Elsewhere, Losses};
 use super::pending::{Pending, Reply};
 use super::turn::{Tally, Turn};
@@ -27,12 +31,6 @@ use crate::domain::time::UnixMs;
 use crate::domain::username::SHARDS;
 use crate::metrics::Metrics;
 use crate::store::journal::Journal;
-
-/// Commands that may wait for one host; more are refused with 503.
-const COMMANDS_MAX: usize = 8_192;
-
-/// Messages that one timer turn expires before it lets commands through.
-const EXPIRED_PER_TURN_MAX: u64 = 256;
 
 /// What a host works with.
 #[derive(Debug)]
@@ -70,9 +68,44 @@ pub enum Gate {
     Fence,
 }
 
-/// The actor.
+/// A host that any thread may enter.
 #[derive(Debug)]
-pub struct ShardHost<J: Journal> {
+pub struct SharedHost<J: Journal>(Mutex<ShardHost<J>>);
+
+impl<J: Journal> SharedHost<J> {
+    /// A host of `shards` on `seat`.
+    pub fn new(seat: Seat<J>, shards: Vec<Shard>) -> SharedHost<J> {
+        SharedHost(Mutex::new(ShardHost::new(seat, shards)))
+    }
+
+    /// The host, for a turn of one thread: nothing that takes long is done meanwhile.
+    pub(super) fn enter(&self) -> MutexGuard<'_, ShardHost<J>> {
+        // A panic in a turn ends the process before anyone could see what it left half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who decides commands.
+pub trait Decide: Send + Sync {
+    /// Decides a command; its asker is answered once that is durable.
+    fn decide(&self, command: Command);
+}
+
+impl fmt::Debug for dyn Decide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decide")
+    }
+}
+
+impl<J: Journal> Decide for SharedHost<J> {
+    fn decide(&self, command: Command) {
+        self.enter().decide(command);
+    }
+}
+
+/// The shards with all that their decisions need.
+#[derive(Debug)]
+pub(super) struct ShardHost<J: Journal> {
     pub(super) seat: Seat<J>,
     pub(super) shards: Vec<Hosted>,
     /// Where in `shards` each shard is; [`NOWHERE`] for those of others.
@@ -81,15 +114,16 @@ pub struct ShardHost<J: Journal> {
     /// What waits for shards that are being handed over.
     pub(super) held: Held,
     random: StdRng,
-    timer: Option<(SpawnHandle, UnixMs)>,
+    /// When the keeper's timer rings next.
+    armed: Option<UnixMs>,
+    /// Who arms it.
+    pub(super) keeper: Option<Recipient<Rearm>>,
     /// Endings that wait for the commit of a batch before they may be archived.
     pub(super) flushes: VecDeque<(u64, FlushBatch)>,
-    pub(super) upkeep_part: usize,
 }
 
 impl<J: Journal> ShardHost<J> {
-    /// A host of `shards` on `seat`.
-    pub fn new(seat: Seat<J>, shards: Vec<Shard>) -> ShardHost<J> {
+    fn new(seat: Seat<J>, shards: Vec<Shard>) -> ShardHost<J> {
         let mut host = ShardHost {
             seat,
             shards: Vec::with_capacity(shards.len()),
@@ -97,9 +131,9 @@ impl<J: Journal> ShardHost<J> {
             pending: Pending::default(),
             held: Held::default(),
             random: StdRng::from_rng(&mut rand::rng()),
-            timer: None,
+            armed: None,
+            keeper: None,
             flushes: VecDeque::new(),
-            upkeep_part: 0,
         };
         for shard in shards {
             host.adopt(shard, 0);
@@ -107,12 +141,42 @@ impl<J: Journal> ShardHost<J> {
         host
     }
 
-    /// Starts the host on this thread; it takes [`COMMANDS_MAX`] commands from its first moment on.
-    pub fn start_here(seat: Seat<J>, shards: Vec<Shard>) -> Addr<ShardHost<J>> {
-        ShardHost::create(|ctx| {
-            ctx.set_mailbox_capacity(COMMANDS_MAX);
-            ShardHost::new(seat, shards)
-        })
+    /// Decides a command; its asker is answered once that is durable.
+    pub(super) fn decide(&mut self, command: Command) {
+        // Nothing was done for it, and nobody would learn of what is done now.
+        if command.is_abandoned() {
+            return;
+        }
+        let id = command.shard();
+        let place = match self.place_to_decide(id) {
+            // Nothing could be answered before the journal is back, so nothing is begun.
+            Ok(_) if self.seat.journal.is_away() => return command.refuse(Refusal::StoreAway),
+            Ok(place) => place,
+            Err(Elsewhere::Moving) => return self.held.hold(command),
+            Err(Elsewhere::Gone) => return command.refuse(Refusal::NotHere),
+        };
+        let (batch, reply) = match command {
+            Command::Post(post, asker) => {
+                let (batch, answer) = self.post(place, post);
+                self.arm(self.shards[place].next_due());
+                (batch, Reply::Post(asker, answer))
+            }
+            Command::Take(take, asker) => {
+                let (batch, answer) = self.take(place, take);
+                (batch, Reply::Take(asker, answer))
+            }
+            Command::Count(username, hash, asker) => {
+                let count =
+                    |shard: &mut Shard, turn: &mut Turn<'_>| shard.count(&username, hash, turn);
+                let (batch, answer) = self.answer_with(place, count);
+                (batch, Reply::Count(asker, answer))
+            }
+            Command::Find(id, asker) => {
+                let (batch, answer) = self.answer_with(place, |shard, turn| shard.find(id, turn));
+                (batch, Reply::Find(asker, answer))
+            }
+        };
+        self.pending.hold(batch, id, reply);
     }
 
     /// Runs one call of the shard at `place`, stages what it decided, and tells the batch that its
@@ -167,7 +231,8 @@ impl<J: Journal> ShardHost<J> {
         }
         // What expired in the millisecond of an earlier event is told by that event.
         if tally != Tally::default() {
-            if last_batch > self.pending.committed() {
+            let is_told_later = self.seat.gate != Gate::Open;
+            if is_told_later && last_batch > self.pending.committed() {
                 let of = (self.seat.gate == Gate::Fence).then_some(id);
                 self.pending.count(last_batch, of, tally);
             } else {
@@ -177,8 +242,8 @@ impl<J: Journal> ShardHost<J> {
         (batch, answer)
     }
 
-    /// Counts what is durable.
-    fn publish(&self, tally: Tally) {
+    /// Counts what may be told.
+    pub(super) fn publish(&self, tally: Tally) {
         let metrics = &self.seat.metrics;
         metrics.posted.inc_by(tally.posted);
         metrics.delivered.inc_by(tally.delivered);
@@ -212,34 +277,46 @@ impl<J: Journal> ShardHost<J> {
         })
     }
 
-    /// Makes sure that the timer rings at `due` or before.
-    pub(super) fn arm(&mut self, due: Option<UnixMs>, ctx: &mut Context<Self>) {
+    /// Makes sure that the keeper's timer rings at `due` or before.
+    pub(super) fn arm(&mut self, due: Option<UnixMs>) {
         let Some(due) = due else { return };
-        if let Some((timer, armed)) = self.timer {
-            if armed <= due {
-                return;
+        if self.armed.is_none_or(|armed| due < armed) {
+            self.armed = Some(due);
+            if let Some(keeper) = &self.keeper {
+                keeper.do_send(Rearm);
             }
-            ctx.cancel_future(timer);
         }
-        let wait = Duration::from_millis(due.ms_since(self.seat.clock.now()));
-        self.timer = Some((ctx.run_later(wait, Self::expire_due), due));
     }
 
-    /// One turn of the timer: expires what is due, then arms the timer again.
-    fn expire_due(&mut self, ctx: &mut Context<Self>) {
-        self.timer = None;
+    /// How long the keeper's timer has to wait from now on.
+    pub(super) fn wait_armed(&self) -> Option<Duration> {
+        let armed = self.armed?;
+        let wait_ms = armed.ms_since(self.seat.clock.now());
+        Some(Duration::from_millis(wait_ms))
+    }
+
+    /// Sets when the timer should ring next, after it rang.
+    pub(super) fn arm_again(&mut self) {
+        self.armed = self.shards.iter().filter_map(Hosted::next_due).min();
+    }
+
+    /// Expires what is due in the shard at `place`, about `messages_max` messages at most; tells how many
+    /// there were.
+    pub(super) fn expire_due(&mut self, place: usize, messages_max: u64) -> u64 {
         let now = self.seat.clock.now();
-        let mut left = EXPIRED_PER_TURN_MAX;
-        for place in 0..self.shards.len() {
-            let hosted = &self.shards[place];
-            if left > 0 && hosted.next_due().is_some_and(|due| due <= now) {
-                let (_, expired) =
-                    self.run(place, false, |shard, turn| shard.expire_due(turn, left));
-                left = left.saturating_sub(expired);
-            }
+        if self.shards[place].next_due().is_none_or(|due| due > now) {
+            return 0;
         }
-        let due = self.shards.iter().filter_map(Hosted::next_due).min();
-        self.arm(due, ctx);
+        let expire = |shard: &mut Shard, turn: &mut Turn<'_>| shard.expire_due(turn, messages_max);
+        self.run(place, false, expire).1
+    }
+
+    /// Decides nothing any more; what waits is told so, or that its outcome is unknown.
+    pub(super) fn close(&mut self) {
+        self.places = [NOWHERE; SHARDS];
+        self.pending = Pending::default();
+        self.held.give_up(Duration::ZERO);
+        self.keeper = None;
     }
 }
 
@@ -248,90 +325,3 @@ impl<J: Journal> ShardHost<J> {
 pub(super) fn overload(turn: &Turn<'_>) -> Option<Refusal> {
     (turn.group.bytes().len() > STAGE_BYTES_MAX).then_some(Refusal::Overloaded)
 }
-
-impl<J: Journal> Actor for ShardHost<J> {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.seat.staging.listen(ctx.address().recipient());
-        ctx.run_interval(UPKEEP_INTERVAL, Self::look_after);
-        self.expire_due(ctx);
-    }
-}
-
-impl<J: Journal> Handler<Command> for ShardHost<J> {
-    type Result = ();
-
-    fn handle(&mut self, command: Command, ctx: &mut Context<Self>) {
-        // Nothing was done for it, and nobody would learn of what is done now.
-        if command.is_abandoned() {
-            return;
-        }
-        let id = command.shard();
-        let place = match self.place_to_decide(id) {
-            // Nothing could be answered before the journal is back, so nothing is begun.
-            Ok(_) if self.seat.journal.is_away() => return command.refuse(Refusal::StoreAway),
-            Ok(place) => place,
-            Err(Elsewhere::Moving) => return self.held.hold(command),
-            Err(Elsewhere::Gone) => return command.refuse(Refusal::NotHere),
-        };
-        let (batch, reply) = match command {
-            Command::Post(post, asker) => {
-                let (batch, answer) = self.post(place, post);
-                self.arm(self.shards[place].next_due(), ctx);
-                (batch, Reply::Post(asker, answer))
-            }
-            Command::Take(take, asker) => {
-                let (batch, answer) = self.take(place, take);
-                (batch, Reply::Take(asker, answer))
-            }
-            Command::Count(username, hash, asker) => {
-                let count =
-                    |shard: &mut Shard, turn: &mut Turn<'_>| shard.count(&username, hash, turn);
-                let (batch, answer) = self.answer_with(place, count);
-                (batch, Reply::Count(asker, answer))
-            }
-            Command::Find(id, asker) => {
-                let (batch, answer) = self.answer_with(place, |shard, turn| shard.find(id, turn));
-                (batch, Reply::Find(asker, answer))
-            }
-        };
-        self.pending.hold(batch, id, reply);
-    }
-}
-
-impl<J: Journal> Handler<Committed> for ShardHost<J> {
-    type Result = ();
-
-    fn handle(&mut self, committed: Committed, _: &mut Context<Self>) {
-        let Committed { batch, lost } = committed;
-        for shard in lost.iter() {
-            self.lose(*shard);
-        }
-        // Counted before anyone is told, so that who was told finds it counted.
-        let tally = self.pending.counted_through(batch);
-        self.publish(tally);
-        self.pending.release(batch);
-        self.offer_flushes();
-    }
-}
-
-impl<J: Journal> Handler<Archived> for ShardHost<J> {
-    type Result = ();
-
-    fn handle(&mut self, Archived(parts): Archived, _: &mut Context<Self>) {
-        for (id, stay) in parts {
-            let Some(place) = self.place_of(id).filter(|p| self.shards[*p].stay == stay) else {
-                continue;
-            };
-            self.shards[place].is_flushing = false;
-            if !self.shards[place].is_frozen {
-                self.run(place, false, Shard::archived);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "host_tests.rs"]
-mod tests;

@@ -1,4 +1,4 @@
-//! The hosts of this process's shards, as everybody else sees them: where to send a call.
+//! The hosts of this process's shards, as everybody else sees them: who decides a call.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,17 +7,18 @@ use tokio::sync::oneshot;
 
 use super::call::{Accepted, Asker, CallError, Count, Delivery, Found, Post, Take};
 use super::command::Command;
+use super::host::Decide;
 use super::moves::Move;
 use crate::domain::id::MessageId;
 use crate::domain::username::{ShardId, Username};
 
-/// One host for each HTTP worker; a shard is always sent to the same one. Cheap to clone.
+/// One host for each HTTP worker; a shard is always at the same one. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Hosts(Arc<[OnceLock<Host>]>);
 
 #[derive(Debug)]
 struct Host {
-    commands: Recipient<Command>,
+    decides: Arc<dyn Decide>,
     moves: Recipient<Move>,
 }
 
@@ -32,8 +33,8 @@ impl Hosts {
     }
 
     /// Sets the host of one worker; once per worker.
-    pub fn set(&self, worker: usize, commands: Recipient<Command>, moves: Recipient<Move>) {
-        let set = self.0[worker].set(Host { commands, moves });
+    pub fn set(&self, worker: usize, decides: Arc<dyn Decide>, moves: Recipient<Move>) {
+        let set = self.0[worker].set(Host { decides, moves });
         assert!(set.is_ok(), "a worker starts one host");
     }
 
@@ -94,8 +95,7 @@ impl Hosts {
     ) -> Result<R, CallError> {
         let host = self.host(shard).ok_or(CallError::Busy)?;
         let (asker, answer) = oneshot::channel();
-        let sent = host.commands.try_send(command(asker));
-        sent.map_err(|_| CallError::Busy)?;
+        host.decides.decide(command(asker));
         Ok(answer.await.map_err(|_| CallError::OutcomeUnknown)??)
     }
 

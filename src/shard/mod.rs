@@ -20,6 +20,8 @@ pub mod turn;
 
 pub mod host;
 
+pub mod keeper;
+
 mod host_upkeep;
 
 mod hosted;

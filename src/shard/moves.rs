@@ -3,7 +3,7 @@
 //! Who may own a shard is decided elsewhere; the host only keeps what it must not answer from
 //! leaving.
 
-use actix::prelude::*;
+use actix::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use super::call::Refusal;
@@ -59,6 +59,24 @@ impl<J: Journal> ShardHost<J> {
         (place != NOWHERE).then_some(usize::from(place))
     }
 
+    /// Does what becomes of a shard.
+    pub(super) fn change(&mut self, change: Move) {
+        match change {
+            Move::Adopt(shard, stay) => {
+                let due = shard.next_due();
+                self.adopt(*shard, stay);
+                self.arm(due);
+            }
+            Move::Freeze(shard, settled) => self.freeze(shard, settled),
+            Move::Thaw(shard) => self.thaw(shard),
+            Move::Release(shard) => self.release(shard),
+            Move::Lost(shard, confirmed) => {
+                self.lose(shard);
+                self.confirm_loss(shard, confirmed);
+            }
+        }
+    }
+
     /// Takes a shard in.
     pub(super) fn adopt(&mut self, shard: Shard, stay: u64) {
         let place = &mut self.places[shard.id.index()];
@@ -96,15 +114,15 @@ impl<J: Journal> ShardHost<J> {
         self.pending.hold(batch, shard, Reply::Settled(settled));
     }
 
-    fn thaw(&mut self, shard: ShardId, ctx: &mut Context<Self>) {
+    fn thaw(&mut self, shard: ShardId) {
         let Some(place) = self.place_of(shard) else {
             return;
         };
         self.shards[place].is_frozen = false;
         for command in self.held.release(shard) {
-            self.handle(command, ctx);
+            self.decide(command);
         }
-        self.arm(self.shards[place].next_due(), ctx);
+        self.arm(self.shards[place].next_due());
     }
 
     fn release(&mut self, id: ShardId) {
@@ -136,26 +154,5 @@ impl<J: Journal> ShardHost<J> {
         };
         self.seat.staging.ring();
         self.pending.hold(batch, shard, Reply::Through(confirmed));
-    }
-}
-
-impl<J: Journal> Handler<Move> for ShardHost<J> {
-    type Result = ();
-
-    fn handle(&mut self, change: Move, ctx: &mut Context<Self>) {
-        match change {
-            Move::Adopt(shard, stay) => {
-                let due = shard.next_due();
-                self.adopt(*shard, stay);
-                self.arm(due, ctx);
-            }
-            Move::Freeze(shard, settled) => self.freeze(shard, settled),
-            Move::Thaw(shard) => self.thaw(shard, ctx),
-            Move::Release(shard) => self.release(shard),
-            Move::Lost(shard, confirmed) => {
-                self.lose(shard);
-                self.confirm_loss(shard, confirmed);
-            }
-        }
     }
 }

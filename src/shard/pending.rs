@@ -32,7 +32,7 @@ impl Reply {
         !matches!(self, Reply::Settled(_) | Reply::Through(_))
     }
 
-    fn send(self) {
+    pub fn send(self) {
         // An asker that no longer listens gave up at its own deadline.
         match self {
             Reply::Post(to, answer) => drop(to.send(answer)),
@@ -111,13 +111,24 @@ impl Pending {
         tally
     }
 
-    /// Sends every answer that waited for batch `number` or an earlier one.
-    pub fn release(&mut self, number: u64) {
+    /// The answers that waited for batch `number` or an earlier one, to be sent.
+    pub fn release(&mut self, number: u64) -> Vec<(ShardId, Reply)> {
         self.committed = self.committed.max(number);
+        let mut released = Vec::new();
         while let Some(mut batch) = self.batches.pop_front_if(|batch| batch.number <= number) {
-            batch.replies.drain(..).for_each(|(_, reply)| reply.send());
-            self.spare = batch.replies;
+            if released.is_empty() {
+                released = batch.replies;
+            } else {
+                released.append(&mut batch.replies);
+            }
         }
+        released
+    }
+
+    /// Takes back what held answers, for the next ones.
+    pub fn reuse(&mut self, sent: Vec<(ShardId, Reply)>) {
+        debug_assert!(sent.is_empty(), "they were sent");
+        self.spare = sent;
     }
 
     /// Drops the answers that have waited longer than `timeout`: their askers learn that the
@@ -171,6 +182,12 @@ mod tests {
         (Reply::Count(to, Count::default()), asker)
     }
 
+    fn release(pending: &mut Pending, number: u64) {
+        let mut replies = pending.release(number);
+        replies.drain(..).for_each(|(_, reply)| reply.send());
+        pending.reuse(replies);
+    }
+
     fn posted(posted: u64) -> Tally {
         Tally {
             posted,
@@ -189,7 +206,7 @@ mod tests {
                 (number, asker)
             })
             .collect();
-        pending.release(2);
+        release(&mut pending, 2);
         for (number, mut asker) in askers {
             assert_eq!(asker.try_recv().is_ok(), number <= 2, "batch {number}");
         }
@@ -234,7 +251,7 @@ mod tests {
         let (mut pending, (settled, mut waiting)) = (Pending::default(), oneshot::channel());
         pending.hold(1, SHARD, Reply::Settled(settled));
         pending.give_up(Duration::ZERO);
-        pending.release(1);
+        release(&mut pending, 1);
         assert_eq!(waiting.try_recv(), Ok(()));
     }
 
@@ -245,7 +262,7 @@ mod tests {
         pending.hold(1, SHARD, lost);
         pending.hold(1, ShardId(4), kept);
         pending.forget(SHARD);
-        pending.release(1);
+        release(&mut pending, 1);
         assert_eq!(
             of_lost.try_recv(),
             Err(oneshot::error::TryRecvError::Closed)

@@ -2,19 +2,26 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::call::{Asker, Found};
+use super::super::call::{Asker, Delivery, Found, Post, Refusal, Take};
+use super::super::clock::Clock;
+use super::super::command::Command;
 use super::super::commit::{Committer, Pause};
-use super::super::host_upkeep::UPKEEP_PARTS;
-use super::super::moves::Move;
+use super::super::flush::{Archiver, FlushBatch};
+use super::super::host::{Decide, Gate, Seat};
 use super::super::spread::Spread;
+use super::super::usage::Usage;
+use super::super::value::Shard;
 use super::*;
 use crate::domain::event::{Event, Posted};
 use crate::domain::id::{IdStamp, MessageId};
 use crate::domain::message::{Attributes, Content};
+use crate::domain::time::UnixMs;
 use crate::domain::username::{ShardId, Username};
+use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::group::{Group, HighWater};
 use crate::store::journal::{Appended, Position, Visit};
@@ -71,7 +78,7 @@ impl Journal for ToldJournal {
 #[rtype(result = "()")]
 struct LookAfterAll;
 
-impl Handler<LookAfterAll> for ShardHost<ToldJournal> {
+impl Handler<LookAfterAll> for Keeper<ToldJournal> {
     type Result = ();
 
     fn handle(&mut self, _: LookAfterAll, ctx: &mut Context<Self>) {
@@ -81,7 +88,8 @@ impl Handler<LookAfterAll> for ShardHost<ToldJournal> {
 
 /// A host of nine shards, and what surrounds it.
 struct Bench {
-    host: Addr<ShardHost<ToldJournal>>,
+    host: Arc<SharedHost<ToldJournal>>,
+    keeper: Addr<Keeper<ToldJournal>>,
     /// What the journal is told for its next group.
     lost: Sender<Vec<ShardId>>,
     offered: Receiver<FlushBatch>,
@@ -134,8 +142,10 @@ impl Bench {
         let shards = ids.map(|id| Shard::new(id, clock.now(), Spread::new(7)));
         let mut shards: Vec<_> = shards.collect();
         replay(&mut shards[0], clock.now());
+        let host = Arc::new(SharedHost::new(seat, shards));
         Bench {
-            host: ShardHost::start_here(seat, shards),
+            keeper: Keeper::start_here(host.clone()),
+            host,
             lost,
             offered,
             archiver,
@@ -155,7 +165,7 @@ impl Bench {
         command: impl FnOnce(Asker<R>) -> Command,
     ) -> oneshot::Receiver<Result<R, Refusal>> {
         let (asker, answer) = oneshot::channel();
-        self.host.do_send(command(asker));
+        self.host.decide(command(asker));
         answer
     }
 
@@ -194,7 +204,16 @@ impl Bench {
     }
 
     async fn look_after(&self) {
-        self.host.send(LookAfterAll).await.expect("a host");
+        self.tell(LookAfterAll).await;
+    }
+
+    /// Tells the keeper something and waits until it has done it.
+    async fn tell<M>(&self, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Keeper<ToldJournal>: Handler<M>,
+    {
+        self.keeper.send(message).await.expect("a keeper");
     }
 
     /// What was offered to the archive since, by shard.
@@ -253,11 +272,11 @@ fn what_was_archived_while_its_shard_was_frozen_is_archived_again_and_then_let_g
         bench.look_after().await;
         assert_eq!(bench.offered(), [(shard, vec![first])]);
         let (settled, frozen) = oneshot::channel();
-        bench.host.do_send(Move::Freeze(shard, settled));
+        bench.tell(Move::Freeze(shard, settled)).await;
         bench.commit(&[]);
         frozen.await.expect("a frozen shard");
-        bench.host.do_send(Archived(vec![(shard, 0)]));
-        bench.host.do_send(Move::Thaw(shard));
+        bench.tell(Archived(vec![(shard, 0)])).await;
+        bench.tell(Move::Thaw(shard)).await;
         assert!(matches!(bench.find(first).await, Found::Ended(_)));
         let second = bench.post(&alice).await;
         let taken = bench.take(&alice);
@@ -265,14 +284,14 @@ fn what_was_archived_while_its_shard_was_frozen_is_archived_again_and_then_let_g
         assert!(taken.await.is_ok());
         bench.look_after().await;
         assert_eq!(bench.offered(), [(shard, vec![first])]);
-        bench.host.do_send(Archived(vec![(shard, 1)]));
+        bench.tell(Archived(vec![(shard, 1)])).await;
         assert!(
             matches!(bench.find(first).await, Found::Ended(_)),
             "of another stay"
         );
         // It is recorded, in the group of the look-up or in one before.
         bench.commit(&[]);
-        bench.host.do_send(Archived(vec![(shard, 0)]));
+        bench.tell(Archived(vec![(shard, 0)])).await;
         assert_eq!(bench.find(first).await, Found::Elsewhere);
         assert!(matches!(bench.find(second).await, Found::Ended(_)));
     });

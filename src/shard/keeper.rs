@@ -1,0 +1,146 @@
+//! The actor that keeps the shards of one HTTP worker: it does what nobody asks for. One timer for all
+//! of them expires what is due; what the committer, the archiver and whoever moves shards have to tell comes
+//! here.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::commit::Committed;
+use super::flush::Archived;
+use super::host::SharedHost;
+use super::host_upkeep::{UPKEEP_INTERVAL, UPKEEP_PARTS};
+use super::moves::Move;
+use crate::store::journal::Journal;
+
+/// Messages that one timer turn expires before it lets others through.
+const EXPIRED_PER_TURN_MAX: u64 = 256;
+
+/// The actor of one host.
+#[derive(Debug)]
+pub struct Keeper<J: Journal> {
+    host: Arc<SharedHost<J>>,
+    timer: Option<SpawnHandle>,
+    upkeep_part: usize,
+}
+
+/// The host's timer should ring earlier.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Rearm;
+
+impl<J: Journal> Keeper<J> {
+    /// Starts the keeper of this host on this thread. The host decides nothing any more when it ends.
+    pub fn start_here(host: Arc<SharedHost<J>>) -> Addr<Keeper<J>> {
+        let keeper = Keeper {
+            host,
+            timer: None,
+            upkeep_part: 0,
+        };
+        keeper.start()
+    }
+
+    /// One turn of the timer: expires what is due, then arms the timer again.
+    fn expire_due(&mut self, ctx: &mut Context<Self>) {
+        let mut left = EXPIRED_PER_TURN_MAX;
+        // Shards come and go by this actor alone, so the places stay; commands go between.
+        let shards = self.host.enter().shards.len();
+        for place in 0..shards {
+            if left > 0 {
+                left = left.saturating_sub(self.host.enter().expire_due(place, left));
+            }
+        }
+        self.host.enter().arm_again();
+        self.arm(ctx);
+    }
+
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let wait = self.host.enter().wait_armed();
+        self.timer = wait.map(|wait| ctx.run_later(wait, Self::timer_rang));
+    }
+
+    fn timer_rang(&mut self, ctx: &mut Context<Self>) {
+        self.timer = None;
+        self.expire_due(ctx);
+    }
+
+    /// Looks after one part of the shards.
+    pub(super) fn look_after(&mut self, ctx: &mut Context<Self>) {
+        let part = self.upkeep_part;
+        self.upkeep_part = (part + 1) % UPKEEP_PARTS;
+        let bases = self.host.look_after(part, &ctx.address().recipient());
+        let journal = self.host.enter().seat.journal.clone();
+        let trim = async move {
+            for (shard, base) in bases {
+                if let Err(error) = journal.trim(shard, base).await {
+                    tracing::warn!(%error, "cannot let go of old journal segments; it is tried again in a second");
+                }
+            }
+        };
+        ctx.spawn(trim.into_actor(self));
+    }
+}
+
+impl<J: Journal> Drop for Keeper<J> {
+    fn drop(&mut self) {
+        self.host.enter().close();
+    }
+}
+
+impl<J: Journal> Actor for Keeper<J> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        {
+            let mut host = self.host.enter();
+            host.seat.staging.listen(ctx.address().recipient());
+            host.keeper = Some(ctx.address().recipient());
+        }
+        ctx.run_interval(UPKEEP_INTERVAL, Self::look_after);
+        self.expire_due(ctx);
+    }
+}
+
+impl<J: Journal> Handler<Rearm> for Keeper<J> {
+    type Result = ();
+
+    fn handle(&mut self, _: Rearm, ctx: &mut Context<Self>) {
+        self.arm(ctx);
+    }
+}
+
+impl<J: Journal> Handler<Committed> for Keeper<J> {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, _: &mut Context<Self>) {
+        let mut replies = self.host.enter().committed(committed);
+        // Outside: an asker on another thread is woken by a call of the system.
+        replies.drain(..).for_each(|(_, reply)| reply.send());
+        self.host.enter().pending.reuse(replies);
+    }
+}
+
+impl<J: Journal> Handler<Archived> for Keeper<J> {
+    type Result = ();
+
+    fn handle(&mut self, Archived(parts): Archived, _: &mut Context<Self>) {
+        for (shard, stay) in parts {
+            self.host.enter().archived(shard, stay);
+        }
+    }
+}
+
+impl<J: Journal> Handler<Move> for Keeper<J> {
+    type Result = ();
+
+    fn handle(&mut self, change: Move, _: &mut Context<Self>) {
+        self.host.enter().change(change);
+    }
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;
