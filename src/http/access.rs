@@ -8,9 +8,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
 use actix_web::http::Version;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use super::error::{Kind, Problem};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 
 /// Whether the request's `Host` is a loopback name or address.
 ///
@@ -36,7 +44,7 @@ pub fn check_host(request: &HttpRequest) -> Result<(), Problem> {
 /// [`Problem`] 403 when a page of another site sent it.
 pub fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let is_foreign_site = headers
-        .get("sec-fetch-site")
+        .get(&SEC_FETCH_SITE)
         .is_some_and(|site| matches!(site.as_bytes(), b"cross-site" | b"same-site"));
     let is_foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
         let own = headers
@@ -57,9 +65,9 @@ pub fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Whether the request only prepares for one that may come (a browser's prefetch).
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-moz"]
+    [SEC_PURPOSE, PURPOSE, X_MOZ]
         .iter()
-        .filter_map(|name| headers.get(*name))
+        .filter_map(|name| headers.get(name))
         .any(|purpose| {
             purpose
                 .to_str()

@@ -2,7 +2,7 @@
 //! answer: request ids, durations, and a log line for what failed or was slow.
 
 use std::cell::{Cell, OnceCell};
-use std::fmt::Write;
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +28,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longest `X-Request-Id` that is echoed, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Room for an id that is made here: eight digits, the worker, and the number, with their hyphens.
+const REQUEST_ID_OWN_BYTES_MAX: usize = 8 + 1 + 20 + 1 + 20;
 
 /// Tells that an answer repeats that of an earlier request with the same key.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -222,11 +225,12 @@ impl RequestIds {
             return id.clone();
         }
         let number = self.next.replace(self.next.get() + 1);
-        let mut id = String::with_capacity(self.prefix.len() + 20);
-        id.push_str(&self.prefix);
-        let written = write!(id, "{number}");
-        debug_assert!(written.is_ok(), "a string takes every character");
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
+        let mut id = [0; REQUEST_ID_OWN_BYTES_MAX];
+        let mut room = &mut id[..];
+        let written = write!(room, "{}{number}", self.prefix);
+        debug_assert!(written.is_ok(), "the longest id fits");
+        let left = room.len();
+        HeaderValue::from_bytes(&id[..REQUEST_ID_OWN_BYTES_MAX - left])
             .unwrap_or(HeaderValue::from_static("-"))
     }
 }

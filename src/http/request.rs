@@ -9,13 +9,15 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::dev::{Decompress, Payload};
 use actix_web::error::PayloadError;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::body::BodyFormat;
 use super::error::{Kind, Problem};
 use crate::domain::key::KEY_BYTES_MAX;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -168,7 +170,7 @@ pub fn body_format(headers: &HeaderMap) -> Result<BodyFormat, Problem> {
 /// # Errors
 /// [`Problem`] 400 when it is empty, too long or there are two.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
-    let mut keys = headers.get_all("idempotency-key");
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY);
     let Some(key) = keys.next() else {
         return Ok(None);
     };

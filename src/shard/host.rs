@@ -12,8 +12,9 @@ use std::time::Duration;
 use actix::Recipient;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::sync::oneshot;
 
-use super::call::{Accepted, Delivery, Post, Refusal, Take};
+use super::call::{Accepted, Asker, Count, Delivery, Found, Post, Refusal, Take};
 use super::clock::Clock;
 use super::command::Command;
 use super::commit::{STAGE_BYTES_MAX, Staging};
@@ -22,13 +23,15 @@ use super::held::Held;
 use super::hosted::{Hosted, NOWHERE};
 use super::keeper::Rearm;
 use super::moves::{Elsewhere, Losses};
-use super::pending::{Pending, Reply};
+use super::pending::Pending;
+use super::question::{Answering, CountOf, Question};
 use super::turn::{Tally, Turn};
 use super::usage::Usage;
 use super::value::Shard;
+use crate::domain::id::MessageId;
 use crate::domain::limits::Limits;
 use crate::domain::time::UnixMs;
-use crate::domain::username::SHARDS;
+use crate::domain::username::{SHARDS, Username, UsernameHash};
 use crate::metrics::Metrics;
 use crate::store::journal::Journal;
 
@@ -85,10 +88,16 @@ impl<J: Journal> SharedHost<J> {
     }
 }
 
-/// Who decides commands.
+/// Who decides what is asked of some shards. An answer leaves when what it depends on is durable.
 pub trait Decide: Send + Sync {
-    /// Decides a command; its asker is answered once that is durable.
-    fn decide(&self, command: Command);
+    /// Accepts a message.
+    fn post(&self, post: Post) -> Answering<Accepted>;
+    /// Delivers the oldest messages of a mailbox.
+    fn take(&self, take: Take) -> Answering<Delivery>;
+    /// Counts what waits in a mailbox.
+    fn count(&self, username: Username, hash: UsernameHash) -> Answering<Count>;
+    /// Looks a message up among those in memory.
+    fn find(&self, id: MessageId) -> Answering<Found>;
 }
 
 impl fmt::Debug for dyn Decide {
@@ -98,8 +107,20 @@ impl fmt::Debug for dyn Decide {
 }
 
 impl<J: Journal> Decide for SharedHost<J> {
-    fn decide(&self, command: Command) {
-        self.enter().decide(command);
+    fn post(&self, post: Post) -> Answering<Accepted> {
+        self.enter().ask(post)
+    }
+
+    fn take(&self, take: Take) -> Answering<Delivery> {
+        self.enter().ask(take)
+    }
+
+    fn count(&self, username: Username, hash: UsernameHash) -> Answering<Count> {
+        self.enter().ask(CountOf(username, hash))
+    }
+
+    fn find(&self, id: MessageId) -> Answering<Found> {
+        self.enter().ask(id)
     }
 }
 
@@ -122,6 +143,15 @@ pub(super) struct ShardHost<J: Journal> {
     pub(super) flushes: VecDeque<(u64, FlushBatch)>,
 }
 
+/// How far a question has come.
+enum Begun<Q: Question> {
+    Refused(Refusal),
+    /// Its shard is being handed over.
+    Moving(Q),
+    /// The answer, which waits for this batch.
+    Decided(u64, Result<Q::Answer, Refusal>),
+}
+
 impl<J: Journal> ShardHost<J> {
     fn new(seat: Seat<J>, shards: Vec<Shard>) -> ShardHost<J> {
         let mut host = ShardHost {
@@ -141,42 +171,62 @@ impl<J: Journal> ShardHost<J> {
         host
     }
 
-    /// Decides a command; its asker is answered once that is durable.
+    fn ask<Q: Question>(&mut self, question: Q) -> Answering<Q::Answer> {
+        let shard = question.shard();
+        match self.begin(question) {
+            Begun::Refused(refusal) => Answering::Now(Err(refusal)),
+            Begun::Decided(batch, answer) if batch <= self.pending.committed() => {
+                Answering::Now(answer)
+            }
+            Begun::Decided(batch, answer) => {
+                let (asker, later) = oneshot::channel();
+                self.pending.hold(batch, shard, Q::reply(asker, answer));
+                Answering::Later(later)
+            }
+            Begun::Moving(question) => {
+                let (asker, later) = oneshot::channel();
+                self.held.hold(question.command(asker));
+                Answering::Later(later)
+            }
+        }
+    }
+
+    /// Decides what had to wait for its shard.
     pub(super) fn decide(&mut self, command: Command) {
         // Nothing was done for it, and nobody would learn of what is done now.
         if command.is_abandoned() {
             return;
         }
-        let id = command.shard();
-        let place = match self.place_to_decide(id) {
+        match command {
+            Command::Post(post, asker) => self.answer(post, asker),
+            Command::Take(take, asker) => self.answer(take, asker),
+            Command::Count(username, hash, asker) => self.answer(CountOf(username, hash), asker),
+            Command::Find(id, asker) => self.answer(id, asker),
+        }
+    }
+
+    fn answer<Q: Question>(&mut self, question: Q, asker: Asker<Q::Answer>) {
+        let shard = question.shard();
+        match self.begin(question) {
+            Begun::Refused(refusal) => Q::reply(asker, Err(refusal)).send(),
+            Begun::Decided(batch, answer) => {
+                self.pending.hold(batch, shard, Q::reply(asker, answer));
+            }
+            Begun::Moving(question) => self.held.hold(question.command(asker)),
+        }
+    }
+
+    fn begin<Q: Question>(&mut self, question: Q) -> Begun<Q> {
+        match self.place_to_decide(question.shard()) {
             // Nothing could be answered before the journal is back, so nothing is begun.
-            Ok(_) if self.seat.journal.is_away() => return command.refuse(Refusal::StoreAway),
-            Ok(place) => place,
-            Err(Elsewhere::Moving) => return self.held.hold(command),
-            Err(Elsewhere::Gone) => return command.refuse(Refusal::NotHere),
-        };
-        let (batch, reply) = match command {
-            Command::Post(post, asker) => {
-                let (batch, answer) = self.post(place, post);
-                self.arm(self.shards[place].next_due());
-                (batch, Reply::Post(asker, answer))
+            Ok(_) if self.seat.journal.is_away() => Begun::Refused(Refusal::StoreAway),
+            Ok(place) => {
+                let (batch, answer) = question.decide(self, place);
+                Begun::Decided(batch, answer)
             }
-            Command::Take(take, asker) => {
-                let (batch, answer) = self.take(place, take);
-                (batch, Reply::Take(asker, answer))
-            }
-            Command::Count(username, hash, asker) => {
-                let count =
-                    |shard: &mut Shard, turn: &mut Turn<'_>| shard.count(&username, hash, turn);
-                let (batch, answer) = self.answer_with(place, count);
-                (batch, Reply::Count(asker, answer))
-            }
-            Command::Find(id, asker) => {
-                let (batch, answer) = self.answer_with(place, |shard, turn| shard.find(id, turn));
-                (batch, Reply::Find(asker, answer))
-            }
-        };
-        self.pending.hold(batch, id, reply);
+            Err(Elsewhere::Moving) => Begun::Moving(question),
+            Err(Elsewhere::Gone) => Begun::Refused(Refusal::NotHere),
+        }
     }
 
     /// Runs one call of the shard at `place`, stages what it decided, and tells the batch that its
@@ -245,21 +295,29 @@ impl<J: Journal> ShardHost<J> {
     /// Counts what may be told.
     pub(super) fn publish(&self, tally: Tally) {
         let metrics = &self.seat.metrics;
-        metrics.posted.inc_by(tally.posted);
-        metrics.delivered.inc_by(tally.delivered);
-        metrics.expired.inc_by(tally.expired);
+        for (counter, messages) in [
+            (&metrics.posted, tally.posted),
+            (&metrics.delivered, tally.delivered),
+            (&metrics.expired, tally.expired),
+        ] {
+            if messages > 0 {
+                counter.inc_by(messages);
+            }
+        }
         metrics.unread.add(tally.unread);
     }
 
-    fn post(&mut self, place: usize, post: Post) -> (u64, Result<Accepted, Refusal>) {
+    pub(super) fn post(&mut self, place: usize, post: Post) -> (u64, Result<Accepted, Refusal>) {
         let full = self.is_full().then_some(match self.seat.gate {
             Gate::Fence => Refusal::StoreAway,
             Gate::Open | Gate::Commit => Refusal::DiskFull,
         });
-        self.answer_with(place, |shard, turn| match full.or(overload(turn)) {
+        let answered = self.answer_with(place, |shard, turn| match full.or(overload(turn)) {
             Some(refusal) if !shard.knows(post.key, turn) => Err(refusal),
             _ => shard.post(post, turn),
-        })
+        });
+        self.arm(self.shards[place].next_due());
+        answered
     }
 
     /// Whether there is no room for more: in the journal, or in memory for what will end and cannot be
@@ -270,7 +328,7 @@ impl<J: Journal> ShardHost<J> {
         !seat.journal.has_room() || seat.archiver.is_failing() && !may_grow
     }
 
-    fn take(&mut self, place: usize, take: Take) -> (u64, Result<Delivery, Refusal>) {
+    pub(super) fn take(&mut self, place: usize, take: Take) -> (u64, Result<Delivery, Refusal>) {
         self.answer_with(place, |shard, turn| match overload(turn) {
             Some(refusal) if !shard.knows(take.key, turn) => Err(refusal),
             _ => shard.take(take, turn),

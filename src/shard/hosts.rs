@@ -3,10 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use actix::Recipient;
-use tokio::sync::oneshot;
 
-use super::call::{Accepted, Asker, CallError, Count, Delivery, Found, Post, Take};
-use super::command::Command;
+use super::call::{Accepted, CallError, Count, Delivery, Found, Post, Take};
 use super::host::Decide;
 use super::moves::Move;
 use crate::domain::id::MessageId;
@@ -48,8 +46,8 @@ impl Hosts {
     /// # Errors
     /// [`CallError`]
     pub async fn post(&self, post: Post) -> Result<Accepted, CallError> {
-        let shard = post.hash.route().shard();
-        self.ask(shard, |asker| Command::Post(post, asker)).await
+        let host = self.decider(post.hash.route().shard())?;
+        host.post(post).wait().await
     }
 
     /// Delivers the oldest messages of a mailbox.
@@ -57,8 +55,8 @@ impl Hosts {
     /// # Errors
     /// [`CallError`]
     pub async fn take(&self, take: Take) -> Result<Delivery, CallError> {
-        let shard = take.hash.route().shard();
-        self.ask(shard, |asker| Command::Take(take, asker)).await
+        let host = self.decider(take.hash.route().shard())?;
+        host.take(take).wait().await
     }
 
     /// Counts what waits in a mailbox.
@@ -67,8 +65,8 @@ impl Hosts {
     /// [`CallError`]
     pub async fn count(&self, username: Username) -> Result<Count, CallError> {
         let hash = username.hash();
-        let count = |asker| Command::Count(username, hash, asker);
-        self.ask(hash.route().shard(), count).await
+        let host = self.decider(hash.route().shard())?;
+        host.count(username, hash).wait().await
     }
 
     /// Looks a message up among those in memory.
@@ -76,8 +74,8 @@ impl Hosts {
     /// # Errors
     /// [`CallError`]
     pub async fn find(&self, id: MessageId) -> Result<Found, CallError> {
-        let shard = id.route().shard();
-        self.ask(shard, |asker| Command::Find(id, asker)).await
+        let host = self.decider(id.route().shard())?;
+        host.find(id).wait().await
     }
 
     /// Tells the host of a shard what becomes of it.
@@ -88,15 +86,9 @@ impl Hosts {
         }
     }
 
-    async fn ask<R>(
-        &self,
-        shard: ShardId,
-        command: impl FnOnce(Asker<R>) -> Command,
-    ) -> Result<R, CallError> {
+    fn decider(&self, shard: ShardId) -> Result<&dyn Decide, CallError> {
         let host = self.host(shard).ok_or(CallError::Busy)?;
-        let (asker, answer) = oneshot::channel();
-        host.decides.decide(command(asker));
-        Ok(answer.await.map_err(|_| CallError::OutcomeUnknown)??)
+        Ok(&*host.decides)
     }
 
     fn host(&self, shard: ShardId) -> Option<&Host> {

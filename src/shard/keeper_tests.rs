@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::call::{Asker, Delivery, Found, Post, Refusal, Take};
+use super::super::call::{CallError, Delivery, Found, Post, Refusal, Take};
 use super::super::clock::Clock;
-use super::super::command::Command;
 use super::super::commit::{Committer, Pause};
 use super::super::flush::{Archiver, FlushBatch};
 use super::super::host::{Decide, Gate, Seat};
@@ -160,15 +159,6 @@ impl Bench {
         self.lost.send(lost.to_vec()).expect("a journal");
     }
 
-    fn ask<R>(
-        &self,
-        command: impl FnOnce(Asker<R>) -> Command,
-    ) -> oneshot::Receiver<Result<R, Refusal>> {
-        let (asker, answer) = oneshot::channel();
-        self.host.decide(command(asker));
-        answer
-    }
-
     async fn post(&self, username: &Username) -> MessageId {
         self.try_post(username).await.expect("room")
     }
@@ -182,11 +172,14 @@ impl Bench {
             key: None,
         };
         self.commit(&[]);
-        let accepted = self.ask(|asker| Command::Post(post, asker)).await;
-        accepted.expect("an answer").map(|accepted| accepted.id)
+        match self.host.post(post).wait().await {
+            Ok(accepted) => Ok(accepted.id),
+            Err(CallError::Refused(refusal)) => Err(refusal),
+            Err(error) => panic!("{error}"),
+        }
     }
 
-    fn take(&self, username: &Username) -> oneshot::Receiver<Result<Delivery, Refusal>> {
+    fn take(&self, username: &Username) -> impl Future<Output = Result<Delivery, CallError>> {
         let take = Take {
             username: username.clone(),
             hash: username.hash(),
@@ -194,13 +187,12 @@ impl Bench {
             key: None,
             is_repeat: false,
         };
-        self.ask(|asker| Command::Take(take, asker))
+        self.host.take(take).wait()
     }
 
     async fn find(&self, id: MessageId) -> Found {
         self.commit(&[]);
-        let found = self.ask(|asker| Command::Find(id, asker)).await;
-        found.expect("an answer").expect("a host")
+        self.host.find(id).wait().await.expect("an answer")
     }
 
     async fn look_after(&self) {
@@ -250,7 +242,7 @@ fn what_ended_in_a_shard_that_is_lost_at_that_commit_is_neither_archived_nor_cou
         // The two takes are in one group or in two.
         bench.commit(&[shard_of(&alice)]);
         bench.commit(&[]);
-        let delivery = of_bob.await.expect("an answer").expect("a host");
+        let delivery = of_bob.await.expect("an answer");
         assert_eq!(delivery.messages.len(), 1);
         assert!(of_alice.await.is_err(), "nobody knows what became of it");
         assert_eq!(bench.offered(), [(shard_of(&bob), vec![kept])]);

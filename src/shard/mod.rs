@@ -8,6 +8,8 @@ pub mod call;
 
 pub mod command;
 
+pub mod question;
+
 pub mod value;
 
 pub mod upkeep;

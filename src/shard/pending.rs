@@ -17,9 +17,9 @@ pub enum Reply {
     /// Of a read.
     Take(Asker<Delivery>, Result<Delivery, Refusal>),
     /// Of a count.
-    Count(Asker<Count>, Count),
+    Count(Asker<Count>, Result<Count, Refusal>),
     /// Of a look-up.
-    Find(Asker<Found>, Found),
+    Find(Asker<Found>, Result<Found, Refusal>),
     /// Everything that the shard decided before is durable.
     Settled(oneshot::Sender<()>),
     /// Everything that was staged before went through the journal, whatever became of the shard.
@@ -37,8 +37,8 @@ impl Reply {
         match self {
             Reply::Post(to, answer) => drop(to.send(answer)),
             Reply::Take(to, answer) => drop(to.send(answer)),
-            Reply::Count(to, answer) => drop(to.send(Ok(answer))),
-            Reply::Find(to, answer) => drop(to.send(Ok(answer))),
+            Reply::Count(to, answer) => drop(to.send(answer)),
+            Reply::Find(to, answer) => drop(to.send(answer)),
             Reply::Settled(to) | Reply::Through(to) => drop(to.send(())),
         }
     }
@@ -179,7 +179,7 @@ mod tests {
 
     fn reply() -> (Reply, oneshot::Receiver<Result<Count, Refusal>>) {
         let (to, asker) = oneshot::channel();
-        (Reply::Count(to, Count::default()), asker)
+        (Reply::Count(to, Ok(Count::default())), asker)
     }
 
     fn release(pending: &mut Pending, number: u64) {
