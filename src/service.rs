@@ -1,7 +1,7 @@
 //! The use cases: what a client can ask of the service.
 //!
-//! Each call finds the shard by the username or the id, sends it a command, and waits for the answer,
-//! which comes when what it depends on is durable. What is no longer in memory is asked of the
+//! Each call finds the shard by the username or the id, asks it, and waits for the answer, which
+//! comes when what it depends on is durable. What is no longer in memory is asked of the
 //! archive. Nothing here knows HTTP.
 
 use std::sync::Arc;

@@ -1,10 +1,10 @@
-//! Calls on their way to the host of a shard.
+//! Calls that wait for their shard to be somewhere.
 
 use super::call::{Accepted, Asker, Count, Delivery, Found, Post, Refusal, Take};
 use crate::domain::id::MessageId;
 use crate::domain::username::{ShardId, Username, UsernameHash};
 
-/// What is asked of a shard, with the way back for the answer.
+/// What was asked of a shard, with the way back for the answer.
 #[derive(Debug)]
 pub enum Command {
     /// Accept a message.

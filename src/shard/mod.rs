@@ -1,8 +1,8 @@
 //! Shards and the actors that run them: where decisions are made, made durable, and let go.
 //!
-//! `call` is what can be asked of a shard; `value` is a shard itself, a plain value; `host` is the
-//! actix actor that runs the shards of one worker; `commit` makes what they decide durable and opens
-//! the gate for their answers.
+//! `call` is what can be asked of a shard; `value` is a shard itself, a plain value; `host` is where
+//! those of one worker are entered, and `keeper` the actix actor that does what nobody asks for; `commit`
+//! makes what they decide durable and opens the gate for their answers.
 
 pub mod call;
 
