@@ -192,9 +192,13 @@ impl Answer {
     }
 }
 
+/// Room for most calls and answers, so that few vectors grow.
+const USUAL_BYTES: usize = 256;
+
 /// Serializes as postcard.
 pub(super) fn encode(wire: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(wire).expect("a vector takes every byte and the format every value")
+    postcard::to_extend(wire, Vec::with_capacity(USUAL_BYTES))
+        .expect("a vector takes every byte and the format every value")
 }
 
 /// Reads postcard that fills `bytes` exactly.
