@@ -56,7 +56,7 @@ fn take(mailbox: &mut Mailbox, limit: usize, now: u64) -> Vec<MessageId> {
 #[test]
 fn a_mailbox_with_one_message_is_small() {
     assert!(size_of::<Unread>() <= 48, "{}", size_of::<Unread>());
-    assert!(size_of::<Mailbox>() <= 80, "{}", size_of::<Mailbox>());
+    assert!(size_of::<Mailbox>() <= 88, "{}", size_of::<Mailbox>());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use smol_str::SmolStr;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use xxhash_rust::xxh3::xxh3_64;
@@ -50,9 +51,10 @@ impl Route {
 }
 
 /// A recipient's name: 1 to `username_chars_max` letters, marks, digits and `_ . - @ +`, in Unicode
-/// normal form C, case-sensitive, not `.` or `..`.
+/// normal form C, case-sensitive, not `.` or `..`. Up to 23 bytes of it are kept in place, for each message
+/// that ends has the name with it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Username(Box<str>);
+pub struct Username(SmolStr);
 
 /// Why a text is no username.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
