@@ -141,6 +141,8 @@ pub(super) struct ShardHost<J: Journal> {
     pub(super) keeper: Option<Recipient<Rearm>>,
     /// Endings that wait for the commit of a batch before they may be archived.
     pub(super) flushes: VecDeque<(u64, FlushBatch)>,
+    /// Shards that are another's now, for the keeper to drop outside: that takes long.
+    pub(super) gone: Vec<Shard>,
 }
 
 /// How far a question has come.
@@ -164,6 +166,7 @@ impl<J: Journal> ShardHost<J> {
             armed: None,
             keeper: None,
             flushes: VecDeque::new(),
+            gone: Vec::new(),
         };
         for shard in shards {
             host.adopt(shard, 0);

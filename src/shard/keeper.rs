@@ -2,6 +2,7 @@
 //! of them expires what is due; what the committer, the archiver and whoever moves shards have to tell comes
 //! here.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -116,10 +117,14 @@ impl<J: Journal> Handler<Committed> for Keeper<J> {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, _: &mut Context<Self>) {
-        let mut replies = self.host.enter().committed(committed);
+        let (mut replies, gone) = {
+            let mut host = self.host.enter();
+            (host.committed(committed), take(&mut host.gone))
+        };
         // Outside: an asker on another thread is woken by a call of the system.
         replies.drain(..).for_each(|(_, reply)| reply.send());
         self.host.enter().pending.reuse(replies);
+        drop(gone);
     }
 }
 
@@ -137,7 +142,12 @@ impl<J: Journal> Handler<Move> for Keeper<J> {
     type Result = ();
 
     fn handle(&mut self, change: Move, _: &mut Context<Self>) {
-        self.host.enter().change(change);
+        let gone = {
+            let mut host = self.host.enter();
+            host.change(change);
+            take(&mut host.gone)
+        };
+        drop(gone);
     }
 }
 

@@ -134,6 +134,7 @@ impl<J: Journal> ShardHost<J> {
             }
             let unread = gone.shard.retire(&self.seat.usage);
             self.seat.metrics.unread.sub(unread as i64);
+            self.gone.push(gone.shard);
         }
         // What waited for its commit may have none, and is for the next owner to archive.
         for (_, flush) in &mut self.flushes {
