@@ -34,11 +34,17 @@ impl<J: Journal> Keeper<J> {
     /// Starts the keeper of this host on this thread. The host decides nothing any more when it ends.
     pub fn start_here(host: Arc<SharedHost<J>>) -> Addr<Keeper<J>> {
         let keeper = Keeper {
-            host,
+            host: host.clone(),
             timer: None,
             upkeep_part: 0,
         };
-        keeper.start()
+        let keeper = keeper.start();
+        // At once: the host may be entered before the actor has its first turn.
+        let mut entered = host.enter();
+        entered.seat.staging.listen(keeper.clone().recipient());
+        entered.keeper = Some(keeper.clone().recipient());
+        drop(entered);
+        keeper
     }
 
     /// One turn of the timer: expires what is due, then arms the timer again.
@@ -95,11 +101,6 @@ impl<J: Journal> Actor for Keeper<J> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        {
-            let mut host = self.host.enter();
-            host.seat.staging.listen(ctx.address().recipient());
-            host.keeper = Some(ctx.address().recipient());
-        }
         ctx.run_interval(UPKEEP_INTERVAL, Self::look_after);
         self.expire_due(ctx);
     }

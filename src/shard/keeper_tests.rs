@@ -253,6 +253,23 @@ fn what_ended_in_a_shard_that_is_lost_at_that_commit_is_neither_archived_nor_cou
 }
 
 #[test]
+fn what_is_asked_before_the_keeper_has_its_first_turn_is_answered() {
+    run(async {
+        let [alice, bob] = names();
+        let bench = Bench::new(&alice, &bob);
+        let count = bench.host.count(alice.clone(), alice.hash());
+        bench.commit(&[]);
+        while bench.journal.done.lock().expect("no panic").is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The committer tells at once that it is done.
+        std::thread::sleep(Duration::from_millis(20));
+        let counted = tokio::time::timeout(Duration::from_secs(10), count.wait()).await;
+        assert_eq!(counted.expect("an answer").expect("a count").unread, 0);
+    });
+}
+
+#[test]
 fn what_was_archived_while_its_shard_was_frozen_is_archived_again_and_then_let_go() {
     run(async {
         let [alice, bob] = names();
