@@ -1,7 +1,8 @@
 //! Every metric of the service: name, help, labels. The reference in `docs/METRICS.md` is generated
 //! from here, and a test holds the two together.
 //!
-//! Counters count messages, not calls, when their event is committed, and never at a replay. Labels
+//! Counters count messages, not calls, when their event is committed (with
+//! `--durability memory`, when it is decided), and never at a replay. Labels
 //! come from closed sets: never a username, an id or a key.
 
 mod cluster;

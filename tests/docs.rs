@@ -13,7 +13,7 @@ const METRICS_HEAD: &str = "\
 <!-- Generated from src/metrics.rs by: UPDATE_DOCS=1 cargo test --test docs -->
 
 `GET /metrics` on the admin port answers these in the text format of Prometheus. They count messages, not
-calls, when their event is committed, and never at a replay: after a restart the counters begin at 0 and the gauges at what
+calls, when their event is committed (with `--durability memory`, when it is decided), and never at a replay: after a restart the counters begin at 0 and the gauges at what
 was recovered. No label ever holds a username, an id or a key: `route` is the pattern of a path
 (`/chats/{username}`) or `other`, `method` is `GET`, `POST`, `HEAD` or `other`, `status_class` is `2xx`, `4xx` or `5xx`.
 A histogram has the series `_bucket`, `_sum` and `_count`.

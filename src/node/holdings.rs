@@ -84,6 +84,9 @@ pub enum ArrivalError {
     /// It is here, or is leaving, or has not quite gone.
     #[error("the shard has not quite left this node; try again")]
     Busy,
+    /// Its host has ended.
+    #[error("this process ends")]
+    Ending,
 }
 
 impl Holdings {
@@ -152,7 +155,7 @@ impl Holdings {
                 holdings.recover(shard, epoch, Bound::Memory).await
             };
             let arrived = arrived.await;
-            holdings.arrive(shard, arrived).map(drop)
+            holdings.arrive(shard, arrived).await.map(drop)
         }
     }
 
@@ -177,7 +180,7 @@ impl Holdings {
             self.recover(shard, epoch, Bound::None).await
         };
         let arrived = arrived.await;
-        self.arrive(shard, arrived)
+        self.arrive(shard, arrived).await
     }
 
     /// Looks after a shard that its host found lost, until it may be claimed again.
@@ -259,7 +262,8 @@ impl Holdings {
         Ok((shard, recovered.unread, Epoch(epoch.0)))
     }
 
-    fn arrive(
+    /// Gives a recovered shard to its host, and tells of it when the host has it.
+    async fn arrive(
         &self,
         shard: ShardId,
         arrived: Result<(Shard, u64, Epoch), StoreError>,
@@ -275,17 +279,36 @@ impl Holdings {
         self.stays.set(self.stays.get() + 1);
         let metrics = &self.shared.metrics;
         metrics.unread.add(unread as i64);
-        let adopt = Move::Adopt(Box::new(value), self.stays.get());
+        let (adopted, waiting) = oneshot::channel();
+        let adopt = Move::Adopt(Box::new(value), self.stays.get(), adopted);
         self.shared.hosts.tell(shard, adopt);
-        self.serve(shard, epoch);
+        // Before the host has it: from then on it may find it lost.
+        self.keep(shard, epoch);
+        if waiting.await.is_err() {
+            self.stores.claims.release_shard(shard);
+            self.enter(shard, Stage::Away);
+            return Err(ArrivalError::Ending);
+        }
+        let is_kept = matches!(self.stage(shard), Stage::Here | Stage::Leaving);
+        if is_kept && self.epoch(shard) == epoch {
+            self.announce(shard, epoch);
+        }
         Ok(epoch)
     }
 
-    /// Notes that a shard is served from now on, and has it told.
+    /// Notes that a shard that its host has already is served from now on, and has it told.
     pub(super) fn serve(&self, shard: ShardId, epoch: Epoch) {
-        self.shared.routing.learn(shard, epoch, Owner::Here);
+        self.keep(shard, epoch);
+        self.announce(shard, epoch);
+    }
+
+    fn keep(&self, shard: ShardId, epoch: Epoch) {
         self.epochs.borrow_mut()[shard.index()] = epoch;
         self.enter(shard, Stage::Here);
+    }
+
+    fn announce(&self, shard: ShardId, epoch: Epoch) {
+        self.shared.routing.learn(shard, epoch, Owner::Here);
         tracing::debug!(shard = shard.0, epoch = epoch.0, "serving a shard");
         // Whoever tells others ends with this process.
         let _ = self.arrivals.send((shard, epoch));

@@ -82,15 +82,23 @@ async fn answer_call(control: &Control, call: &[u8]) -> PeerAnswer {
     #[cfg(debug_assertions)]
     failpoint::reach("answered", Shard(shard.0)).await;
     match answer {
+        // The host of a node that ends decides nothing any more; the shard is elsewhere soon.
+        Err(CallError::Refused(Refusal::NotHere)) if has_ended(control, shard) => {
+            PeerAnswer::Draining
+        }
         Err(CallError::Refused(Refusal::NotHere)) => PeerAnswer::NotOwner(hint(control, shard)),
-        // The hosts of a node that ends are gone; the shard is elsewhere soon.
-        Err(CallError::Busy) if control.is_draining.get() => PeerAnswer::Draining,
         Err(CallError::Busy) => PeerAnswer::Overloaded,
         answer => {
             control.shared.metrics.cluster.calls.served.inc();
             PeerAnswer::Done(Answer::encode(&answer).into())
         }
     }
+}
+
+/// Whether a shard that is not here only seems to be: this node could not hand it over, and ends.
+fn has_ended(control: &Control, shard: ShardId) -> bool {
+    let owner = control.shared.routing.owner(shard);
+    control.is_draining.get() && matches!(owner, Owner::Here)
 }
 
 /// Asks another member in the name of a peer that does not reach it; for no more than one step.

@@ -141,7 +141,7 @@ pub(super) struct ShardHost<J: Journal> {
     pub(super) keeper: Option<Recipient<Rearm>>,
     /// Endings that wait for the commit of a batch before they may be archived.
     pub(super) flushes: VecDeque<(u64, FlushBatch)>,
-    /// Shards that are another's now, for the keeper to drop outside: that takes long.
+    /// Shards that are another's now, for the keeper to retire outside: that takes long.
     pub(super) gone: Vec<Shard>,
 }
 

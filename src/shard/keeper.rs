@@ -12,6 +12,9 @@ use super::flush::Archived;
 use super::host::SharedHost;
 use super::host_upkeep::{UPKEEP_INTERVAL, UPKEEP_PARTS};
 use super::moves::Move;
+use super::usage::Usage;
+use super::value::Shard;
+use crate::metrics::Metrics;
 use crate::store::journal::Journal;
 
 /// Messages that one timer turn expires before it lets others through.
@@ -21,6 +24,8 @@ const EXPIRED_PER_TURN_MAX: u64 = 256;
 #[derive(Debug)]
 pub struct Keeper<J: Journal> {
     host: Arc<SharedHost<J>>,
+    usage: Arc<Usage>,
+    metrics: Arc<Metrics>,
     timer: Option<SpawnHandle>,
     upkeep_part: usize,
 }
@@ -33,10 +38,15 @@ pub(super) struct Rearm;
 impl<J: Journal> Keeper<J> {
     /// Starts the keeper of this host on this thread. The host decides nothing any more when it ends.
     pub fn start_here(host: Arc<SharedHost<J>>) -> Addr<Keeper<J>> {
-        let keeper = Keeper {
-            host: host.clone(),
-            timer: None,
-            upkeep_part: 0,
+        let keeper = {
+            let entered = host.enter();
+            Keeper {
+                usage: entered.seat.usage.clone(),
+                metrics: entered.seat.metrics.clone(),
+                host: host.clone(),
+                timer: None,
+                upkeep_part: 0,
+            }
         };
         let keeper = keeper.start();
         // At once: the host may be entered before the actor has its first turn.
@@ -72,6 +82,15 @@ impl<J: Journal> Keeper<J> {
     fn timer_rang(&mut self, ctx: &mut Context<Self>) {
         self.timer = None;
         self.expire_due(ctx);
+    }
+
+    /// Takes shards that are gone from the totals, and drops them: outside of the host, for it visits every
+    /// message.
+    fn retire(&self, gone: Vec<Shard>) {
+        for shard in gone {
+            let unread = shard.retire(&self.usage);
+            self.metrics.unread.sub(unread as i64);
+        }
     }
 
     /// Looks after one part of the shards.
@@ -125,7 +144,7 @@ impl<J: Journal> Handler<Committed> for Keeper<J> {
         // Outside: an asker on another thread is woken by a call of the system.
         replies.drain(..).for_each(|(_, reply)| reply.send());
         self.host.enter().pending.reuse(replies);
-        drop(gone);
+        self.retire(gone);
     }
 }
 
@@ -148,7 +167,7 @@ impl<J: Journal> Handler<Move> for Keeper<J> {
             host.change(change);
             take(&mut host.gone)
         };
-        drop(gone);
+        self.retire(gone);
     }
 }
 

@@ -18,8 +18,9 @@ use crate::store::journal::Journal;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum Move {
-    /// It is this process's now, recovered; the number tells this stay from all others.
-    Adopt(Box<Shard>, u64),
+    /// It is this process's now, recovered; the number tells this stay from all others. Answered when it
+    /// may be asked.
+    Adopt(Box<Shard>, u64, oneshot::Sender<()>),
     /// It decides nothing any more; answered when all it decided is durable and may leave. Dropped
     /// unanswered when the shard is not here.
     Freeze(ShardId, oneshot::Sender<()>),
@@ -62,10 +63,12 @@ impl<J: Journal> ShardHost<J> {
     /// Does what becomes of a shard.
     pub(super) fn change(&mut self, change: Move) {
         match change {
-            Move::Adopt(shard, stay) => {
+            Move::Adopt(shard, stay, adopted) => {
                 let due = shard.next_due();
                 self.adopt(*shard, stay);
                 self.arm(due);
+                // Nobody waits when the process ends.
+                let _ = adopted.send(());
             }
             Move::Freeze(shard, settled) => self.freeze(shard, settled),
             Move::Thaw(shard) => self.thaw(shard),
@@ -100,7 +103,7 @@ impl<J: Journal> ShardHost<J> {
         }
         let forgotten = self.pending.forget(shard);
         self.release(shard);
-        // That took what is unread in memory from the total, where this was not counted yet.
+        // The keeper takes what is unread in memory from the total, where this was not counted yet.
         self.seat.metrics.unread.add(forgotten.unread);
     }
 
@@ -132,8 +135,6 @@ impl<J: Journal> ShardHost<J> {
             if let Some(moved) = self.shards.get(usize::from(place)) {
                 self.places[moved.shard.id.index()] = place;
             }
-            let unread = gone.shard.retire(&self.seat.usage);
-            self.seat.metrics.unread.sub(unread as i64);
             self.gone.push(gone.shard);
         }
         // What waited for its commit may have none, and is for the next owner to archive.

@@ -27,7 +27,7 @@ pub struct Turn<'a> {
     pub tally: &'a mut Tally,
 }
 
-/// What happened to messages, counted at the commit.
+/// What happened to messages, counted when it may be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Messages accepted.
