@@ -196,7 +196,9 @@ impl Cluster {
         ]
     }
 
-    fn apply_schema(&self) {
+    /// Makes the tables, or finds them made.
+    #[track_caller]
+    pub fn apply_schema(&self) {
         let run = Command::new(env!("CARGO_BIN_EXE_mayfly"))
             .args(["schema", "apply"])
             .arg(format!("--scylla-replication={}", self.replication))

@@ -97,6 +97,25 @@ fn two_replicas_replace_a_node_and_one_acknowledges_nothing_until_there_are_two_
     });
     recorder.settle(&mut cluster.nodes[0].client());
     recorder.judge();
+    a_start_waits_for_a_majority(&mut cluster);
+}
+
+/// A node, and the command that makes the tables, meet one replica of three that answers: they begin when
+/// there are two. A third replica is dead, a node does not run.
+fn a_start_waits_for_a_majority(cluster: &mut Cluster) {
+    cluster.replicas[1].pause();
+    cluster.nodes[1].start();
+    let (shared, node) = (&*cluster, &cluster.nodes[1]);
+    thread::scope(|scope| {
+        let applied = scope.spawn(|| shared.apply_schema());
+        eventually("the node tries again", || {
+            let tries = node.log().matches("trying again").count();
+            (tries > 0).then_some(())
+        });
+        assert!(!applied.is_finished(), "nothing is told to a minority");
+        cluster.replicas[1].resume();
+    });
+    cluster.await_owned();
 }
 
 /// Kills a node; the other one takes everything over.

@@ -40,7 +40,7 @@ impl ClaimTable {
     /// Prepares the statements.
     ///
     /// # Errors
-    /// [`CqlError::NotSent`].
+    /// [`CqlError::NotSent`] and [`CqlError::Refused`].
     pub async fn prepare(cql: &Cql) -> Result<ClaimTable, CqlError> {
         let read = "SELECT epoch, owner, owner_addr, claim, state, chain, base_epoch, base_seq \
                     FROM {}shard_owner WHERE shard = ?";

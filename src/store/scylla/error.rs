@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use cluster::shard::Shard;
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 /// A call to ScyllaDB failed; the difference is what may have been done.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,11 @@ pub enum CqlError {
 }
 
 impl CqlError {
+    /// Whether it may be done or not.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        matches!(self, CqlError::Ambiguous(_))
+    }
+
     /// An error of reading a row of `table`.
     pub(super) fn unreadable<E: std::fmt::Display>(
         table: &'static str,
@@ -52,6 +57,17 @@ impl From<ExecutionError> for CqlError {
                 CqlError::Refused(error.into())
             }
             _ => CqlError::Ambiguous(error.into()),
+        }
+    }
+}
+
+impl From<PrepareError> for CqlError {
+    fn from(error: PrepareError) -> CqlError {
+        match &error {
+            PrepareError::AllAttemptsFailed {
+                first_attempt: RequestAttemptError::DbError(refusal, _),
+            } if is_refusal(refusal) => CqlError::Refused(error.into()),
+            _ => CqlError::NotSent(error.into()),
         }
     }
 }

@@ -27,7 +27,7 @@ impl FenceTable {
     /// Prepares the statements.
     ///
     /// # Errors
-    /// [`CqlError::NotSent`].
+    /// [`CqlError::NotSent`] and [`CqlError::Refused`].
     pub async fn prepare(cql: &Cql) -> Result<FenceTable, CqlError> {
         let write = "INSERT INTO {}fence (node, shard, epoch) VALUES (?, ?, ?) USING TIMESTAMP ?";
         let read = "SELECT shard, epoch FROM {}fence WHERE node = ?";

@@ -48,7 +48,7 @@ impl FrameTable {
     /// Prepares the statements.
     ///
     /// # Errors
-    /// [`CqlError::NotSent`].
+    /// [`CqlError::NotSent`] and [`CqlError::Refused`].
     pub async fn prepare(cql: &Cql, segment_frames: u64) -> Result<FrameTable, CqlError> {
         let write =
             "INSERT INTO {}journal (shard, epoch, segment, seq, frame) VALUES (?, ?, ?, ?, ?)";

@@ -164,9 +164,12 @@ impl Meta {
             source,
         };
         let text = "UPDATE {}meta SET version = ? WHERE name = ? IF version = ?";
-        let swap = cql.prepare(Kind::Swap, text).await.map_err(no_swap)?;
         let values = (self.version, ROW, self.version);
-        match cql.execute(&swap, values).await {
+        let tried = async {
+            let swap = cql.prepare(Kind::Swap, text).await?;
+            cql.execute(&swap, values).await
+        };
+        match tried.await {
             Ok(_) => Ok(()),
             Err(refused @ CqlError::Refused(_)) => Err(no_swap(refused)),
             Err(error) => Err(ScyllaError::of("cannot try a compare-and-set")(error)),
@@ -180,12 +183,11 @@ async fn read(cql: &Cql) -> Result<Meta, ScyllaError> {
         what,
     };
     let text = format!("SELECT {COLUMNS} FROM {{}}meta WHERE name = ?");
-    let select = match cql.prepare(Kind::SerialRead, &text).await {
-        Ok(select) => select,
-        // A server that cannot be reached was found out by the session already.
-        Err(error) => return Err(missing(error.to_string())),
-    };
     let failed = ScyllaError::of("cannot read what the keyspace was made with");
+    let select = match cql.prepare(Kind::SerialRead, &text).await {
+        Err(refused @ CqlError::Refused(_)) => return Err(missing(refused.to_string())),
+        prepared => prepared.map_err(failed)?,
+    };
     let result = cql.execute(&select, (ROW,)).await.map_err(failed)?;
     type Facts = (i32, String, i32, String, String, i32, i64, i64, i64);
     let facts = rows::first::<Facts>("meta", result).map_err(failed)?;

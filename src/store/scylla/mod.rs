@@ -58,6 +58,7 @@ mod archive_row;
 mod archive;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cluster::ownership::claim::Claimant;
 
@@ -75,6 +76,13 @@ use schema::SchemaOptions;
 use session::Cql;
 use tokio::runtime::Handle;
 
+/// How long a server that was reached may leave calls unanswered, or be without a majority of its kind,
+/// before a start is given up: as long as a replica takes to come back.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long after a start that failed the next is tried.
+const START_PAUSE: Duration = Duration::from_millis(500);
+
 /// The three stores of a keyspace, as one node sees them.
 pub struct ScyllaStores {
     /// Takes shards and gives them away.
@@ -87,9 +95,9 @@ pub struct ScyllaStores {
 }
 
 impl ScyllaStores {
-    /// Connects, compares the schema with the settings, and tries a compare-and-set. Nothing is
-    /// claimed yet. `me` is one start of one node, and never used again. Calls are counted in `metrics`,
-    /// if there are any.
+    /// Connects, compares the schema with the settings, and tries a compare-and-set, for up to 30 s
+    /// while the store has no majority. Nothing is claimed yet. `me` is one start of one node, and never
+    /// used again. Calls are counted in `metrics`, if there are any.
     ///
     /// # Errors
     /// [`ScyllaError`], each one line that says what to do.
@@ -104,7 +112,13 @@ impl ScyllaStores {
             let on = on.clone();
             async move {
                 let cql = Arc::new(Cql::connect(&settings, Purpose::Serve, metrics).await?);
-                let meta = meta::check(&cql, &settings).await?;
+                let patience = StartPatience::begin();
+                let meta = loop {
+                    match meta::check(&cql, &settings).await {
+                        Ok(meta) => break meta,
+                        Err(error) => patience.after(error).await?,
+                    }
+                };
                 let unfit = ScyllaError::of("cannot prepare a statement");
                 let node = Node::new(cql.clone(), me, meta.segment_frames).await;
                 let node = Arc::new(node.map_err(unfit)?);
@@ -130,15 +144,49 @@ impl ScyllaStores {
     }
 }
 
-/// Makes keyspace and tables where they are missing; tells whether they are new.
+/// Makes keyspace and tables where they are missing, for up to 30 s while the store has no majority;
+/// tells whether they are new.
 ///
 /// # Errors
 /// As [`meta::apply`].
 pub fn apply_schema(settings: &ScyllaSettings, options: SchemaOptions) -> Result<bool, StoreError> {
     let on = start()?;
     let settings = settings.clone();
-    let applied = on.block_on(async move { meta::apply(&settings, &options).await })?;
+    let applied = on.block_on(async move {
+        let patience = StartPatience::begin();
+        loop {
+            match meta::apply(&settings, &options).await {
+                Ok(is_new) => break Ok::<_, ScyllaError>(is_new),
+                Err(error) => patience.after(error).await?,
+            }
+        }
+    })?;
     Ok(applied)
+}
+
+/// The patience of one start. A cluster that starts as a whole, or loses a replica just now, has a
+/// majority in a moment; an address where nobody is, and all that is wrong for good, is told at once.
+struct StartPatience {
+    ends: Instant,
+}
+
+impl StartPatience {
+    fn begin() -> StartPatience {
+        StartPatience {
+            ends: Instant::now() + START_PATIENCE,
+        }
+    }
+
+    /// Waits before the next try, if there is one after this error.
+    async fn after(&self, error: ScyllaError) -> Result<(), ScyllaError> {
+        let is_moment = matches!(&error, ScyllaError::Call { source, .. } if source.is_ambiguous());
+        if !is_moment || Instant::now() >= self.ends {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the store has no answer yet; trying again");
+        tokio::time::sleep(START_PAUSE).await;
+        Ok(())
+    }
 }
 
 fn start() -> Result<Background, StoreError> {

@@ -66,7 +66,7 @@ impl Node {
     /// A node that holds nothing yet.
     ///
     /// # Errors
-    /// [`CqlError::NotSent`].
+    /// [`CqlError::NotSent`] and [`CqlError::Refused`].
     pub(super) async fn new(
         cql: Arc<Cql>,
         me: Claimant,

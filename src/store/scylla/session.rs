@@ -73,7 +73,7 @@ impl Cql {
     /// Prepares a statement, in which `{}` stands for the keyspace and a dot.
     ///
     /// # Errors
-    /// [`CqlError::NotSent`].
+    /// [`CqlError::NotSent`] and [`CqlError::Refused`].
     pub async fn prepare(&self, kind: Kind, cql: &str) -> Result<PreparedStatement, CqlError> {
         let cql = cql.replace("{}", &format!("{}.", self.keyspace));
         statement::prepare(&self.current(), self.levels, kind, cql).await

@@ -64,15 +64,14 @@ pub enum Kind {
 /// Prepares a statement on `session`; it can be executed on every other session, too.
 ///
 /// # Errors
-/// [`CqlError::NotSent`]: nothing was done.
+/// [`CqlError::NotSent`] and [`CqlError::Refused`]: nothing was done.
 pub async fn prepare(
     session: &Session,
     levels: Levels,
     kind: Kind,
     cql: String,
 ) -> Result<PreparedStatement, CqlError> {
-    let prepared = session.prepare(cql).await;
-    let mut prepared = prepared.map_err(|error| CqlError::NotSent(error.into()))?;
+    let mut prepared = session.prepare(cql).await?;
     prepared.set_consistency(match kind {
         Kind::SerialRead => levels.serial_read(),
         Kind::Read | Kind::Write | Kind::Swap => levels.quorum,
