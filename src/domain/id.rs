@@ -122,6 +122,13 @@ pub struct IdStamp {
     pub counter: u16,
 }
 
+impl IdStamp {
+    /// The stamp as a number, in the same order.
+    pub fn number(self) -> u64 {
+        self.ms.0 << COUNTER_BITS | u64::from(self.counter)
+    }
+}
+
 /// Makes the stamps of one shard: each greater than the one before, whatever the clock does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IdClock {

@@ -51,7 +51,7 @@ impl Shard {
             at: UnixMs::default(),
             ids: IdClock::default(),
             mailboxes: Mailboxes::new(spread),
-            index: Index::new(spread),
+            index: Index::default(),
             wheel: Wheel::new(now),
             endings: Endings::default(),
             keys: Keys::default(),
