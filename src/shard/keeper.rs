@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::store::journal::Journal;
 
 /// Messages that one timer turn expires before it lets others through.
-const EXPIRED_PER_TURN_MAX: u64 = 256;
+const EXPIRED_PER_TURN_MAX: u64 = 1024;
 
 /// The actor of one host.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! What a shard does on its own: expiring by the wheel, handing endings to the archive, forgetting
 //! keys, and saying how far back it needs the journal.
 
+use std::iter;
 use std::sync::Arc;
 
 use super::index::Place;
@@ -13,49 +14,55 @@ use crate::domain::message::Ended;
 use crate::domain::time::UnixMs;
 use crate::store::journal::Position;
 
+/// So many mailboxes are looked at together when they are due.
+const DUE_TOGETHER: usize = 32;
+
 impl Shard {
     /// Expires what is due in one mailbox and tells whether anything was.
     pub(super) fn expire(&mut self, handle: u32, turn: &mut Turn<'_>) -> bool {
+        let deadline = self.mailboxes.get(handle).next_deadline();
         let now = self.now(turn);
-        if self
-            .mailboxes
-            .get(handle)
-            .next_deadline()
-            .is_none_or(|deadline| deadline > now)
-        {
-            return false;
-        }
-        let expired = self.remove_due(handle, now);
-        if expired == 0 {
-            self.reschedule(handle);
-            return false;
-        }
-        // An event at this time says already that what is due by it is expired.
-        if self.at < now {
-            self.record(turn, &Event::Advanced);
-        }
-        turn.tally.expired += expired;
-        turn.tally.unread -= expired as i64;
-        if !self.passivate_if_empty(handle, turn) {
-            self.reschedule(handle);
-        }
-        true
+        deadline.is_some_and(|deadline| deadline <= now) && self.expire_in(&[handle], turn) > 0
     }
 
     /// Expires what the wheel says is due, about `messages_max` messages at most; tells how many
     /// there were.
     pub fn expire_due(&mut self, turn: &mut Turn<'_>, messages_max: u64) -> u64 {
-        let before = turn.tally.expired;
-        let now = self.now(turn);
-        while turn.tally.expired - before < messages_max {
-            let Some(handle) = self.wheel.pop_due(now) else {
+        let (now, mut expired) = (self.now(turn), 0);
+        let mut due = [0; DUE_TOGETHER];
+        while expired < messages_max {
+            let popped = iter::from_fn(|| self.wheel.pop_due(now));
+            let places = due.iter_mut().take((messages_max - expired) as usize);
+            let count = places
+                .zip(popped)
+                .map(|(due, handle)| *due = handle)
+                .count();
+            if count == 0 {
                 break;
-            };
-            if !self.expire(handle, turn) {
-                self.reschedule(handle);
+            }
+            expired += self.expire_in(&due[..count], turn);
+        }
+        expired
+    }
+
+    /// Expires what is due in these mailboxes and tells how many messages that were. Each step goes over
+    /// all of them, so that the processor waits for many cache misses at once.
+    fn expire_in(&mut self, handles: &[u32], turn: &mut Turn<'_>) -> u64 {
+        let now = self.now(turn);
+        let expired = handles.iter().map(|handle| self.remove_due(*handle, now));
+        let expired = expired.sum();
+        // An event at this time says already that what is due by it is expired.
+        if expired > 0 && self.at < now {
+            self.record(turn, &Event::Advanced);
+        }
+        turn.tally.expired += expired;
+        turn.tally.unread -= expired as i64;
+        for handle in handles {
+            if !self.passivate_if_empty(*handle, turn) {
+                self.reschedule(*handle);
             }
         }
-        turn.tally.expired - before
+        expired
     }
 
     /// When `expire_due` should be called next.

@@ -1,6 +1,6 @@
 //! A hierarchical timing wheel: which mailbox is due when, in constant time and 16 bytes each.
 //!
-//! Six levels of 64 slots; a slot of level n spans 64^n ticks of 8 ms (Varghese and Lauck, 1987,
+//! Six levels of 64 slots; a slot of level n spans 64^n ticks of 16 ms (Varghese and Lauck, 1987,
 //! scheme 7). Entries are links in one vector, indexed by the mailbox's handle, so that cancelling
 //! is as cheap as scheduling. It frees memory in time; whether a message is expired is decided by
 //! the mailbox alone.
@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 
 use crate::domain::time::UnixMs;
 
-const TICK_MS: u64 = 8;
+const TICK_MS: u64 = 16;
 
 /// A handle is handed out at most this long after its deadline, if the wheel is asked in time.
 pub const LATENESS_MS: u64 = 2 * TICK_MS;
