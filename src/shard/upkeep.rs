@@ -32,6 +32,7 @@ impl Shard {
         let mut due = [0; DUE_TOGETHER];
         while expired < messages_max {
             let popped = iter::from_fn(|| self.wheel.pop_due(now));
+            // Asked for first: a handle that found no place would be lost.
             let places = due.iter_mut().take((messages_max - expired) as usize);
             let count = places
                 .zip(popped)

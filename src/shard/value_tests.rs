@@ -436,6 +436,22 @@ fn what_a_full_turn_of_the_timer_left_is_never_within_the_time_that_is_archived(
 }
 
 #[test]
+fn whatever_is_due_at_once_expires_at_once_and_part_of_it_where_only_part_may() {
+    let mut bench = Bench::new();
+    let users = (0..100).map(|user| format!("user{user}"));
+    let posts = users.map(|user| bench.post(&user, "text", 10_000, None));
+    let ids: Vec<_> = posts.map(|post| post.expect("accepted").id).collect();
+    bench.now += 10_050;
+    bench.expire(40);
+    assert_eq!(bench.flush(), 40);
+    bench.expire(u64::MAX);
+    bench.let_go();
+    assert_eq!(bench.flush(), 60);
+    bench.let_go();
+    assert!(ids.iter().all(|id| bench.is_found(*id)));
+}
+
+#[test]
 fn what_is_due_where_the_wheel_of_a_recovered_shard_stands_is_never_archived_unseen() {
     for ttl_ms in 1..40 {
         let mut bench = Bench::new();
