@@ -51,8 +51,9 @@ pub fn run(base: &Base, cluster: ClusterSettings) -> anyhow::Result<()> {
         address: address.clone(),
     };
     let counted = base.metrics.cluster.stores.clone();
-    let stores = Arc::new(ScyllaStores::open(scylla, me, Some(counted))?);
+    // First: the stores may have no majority for a while, and a probe of liveness looks at no store.
     base.serve_admin()?;
+    let stores = Arc::new(ScyllaStores::open(scylla, me, Some(counted))?);
     let identity = Identity::new(&scylla.cluster_name, generation, &address, secret)?;
     let shared = Arc::new(Shared {
         address: address.into(),

@@ -202,36 +202,45 @@ mod tests {
     proptest! {
         #[test]
         fn the_index_tells_what_a_map_would(
-            steps in proptest::collection::vec((0..4u8, 0..400u64, any::<bool>()), 1..600)
+            steps in proptest::collection::vec((0..5u8, 0..400u64, any::<bool>()), 1..600)
         ) {
             let (mut index, mut model) = (Index::default(), HashMap::new());
             let mut next = 0;
             for (kind, number, is_ending) in steps {
                 let place = if is_ending { Place::Ending(number as u32) } else { Place::Mailbox(number as u32) };
                 match kind {
-                    // Mostly the next one, at times one that is before others.
+                    // Mostly the next one, at times after a while.
                     0 | 1 => {
-                        next += 1 + number % 7;
+                        next += if number % 50 == 0 { number * number } else { 1 + number % 7 };
                         index.put(id(next), place);
                         model.insert(next, place);
                     }
+                    // One that is before others, mostly.
                     2 => {
                         index.put(id(number), place);
                         model.insert(number, place);
                         next = next.max(number);
                     }
-                    _ => {
+                    3 => {
                         index.remove(id(number));
                         model.remove(&number);
                     }
+                    // A moment ends, but for some.
+                    _ => for number in (next.saturating_sub(number)..next).filter(|it| it % 10 != 0) {
+                        index.remove(id(number));
+                        model.remove(&number);
+                    },
                 }
                 for number in [number, next, next / 2] {
                     prop_assert_eq!(index.find(id(number)), model.get(&number).copied());
                 }
             }
-            for number in 0..next + 10 {
-                prop_assert_eq!(index.find(id(number)), model.get(&number).copied());
+            for (number, place) in &model {
+                prop_assert_eq!(index.find(id(*number)), Some(*place));
             }
+            let known = index.entries.iter().filter(|entry| entry.place != NOWHERE).count();
+            prop_assert_eq!(known + index.late.len(), model.len());
+            prop_assert_eq!(known + index.forgotten, index.entries.len());
         }
     }
 }

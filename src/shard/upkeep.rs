@@ -1,7 +1,6 @@
 //! What a shard does on its own: expiring by the wheel, handing endings to the archive, forgetting
 //! keys, and saying how far back it needs the journal.
 
-use std::iter;
 use std::sync::Arc;
 
 use super::index::Place;
@@ -31,13 +30,15 @@ impl Shard {
         let (now, mut expired) = (self.now(turn), 0);
         let mut due = [0; DUE_TOGETHER];
         while expired < messages_max {
-            let popped = iter::from_fn(|| self.wheel.pop_due(now));
-            // Asked for first: a handle that found no place would be lost.
-            let places = due.iter_mut().take((messages_max - expired) as usize);
-            let count = places
-                .zip(popped)
-                .map(|(due, handle)| *due = handle)
-                .count();
+            let (mut count, mut messages) = (0, expired);
+            while count < DUE_TOGETHER
+                && messages < messages_max
+                && let Some(handle) = self.wheel.pop_due(now)
+            {
+                due[count] = handle;
+                count += 1;
+                messages += self.mailboxes.get(handle).len() as u64;
+            }
             if count == 0 {
                 break;
             }

@@ -452,6 +452,19 @@ fn whatever_is_due_at_once_expires_at_once_and_part_of_it_where_only_part_may() 
 }
 
 #[test]
+fn a_turn_of_the_timer_looks_at_no_mailbox_more_than_it_may_expire() {
+    let mut bench = Bench::new();
+    for user in ["alice", "bob", "carol", "dave"] {
+        for _ in 0..5 {
+            bench.post(user, "text", 10_000, None).expect("accepted");
+        }
+    }
+    bench.now += 10_050;
+    bench.expire(7);
+    assert_eq!(bench.flush(), 10);
+}
+
+#[test]
 fn what_is_due_where_the_wheel_of_a_recovered_shard_stands_is_never_archived_unseen() {
     for ttl_ms in 1..40 {
         let mut bench = Bench::new();
@@ -466,6 +479,23 @@ fn what_is_due_where_the_wheel_of_a_recovered_shard_stands_is_never_archived_uns
         bench.let_go();
         let id = alice.expect("accepted").id;
         assert!(bench.recovered().is_found(id), "with {ttl_ms} ms to live");
+    }
+}
+
+#[test]
+fn what_a_turn_left_where_the_wheel_of_a_recovered_shard_stands_is_never_archived_unseen() {
+    for ttl_ms in 1..40 {
+        let mut bench = Bench::new();
+        let post = |user| bench.post(user, "text", ttl_ms, None).expect("accepted").id;
+        let ids = ["alice", "bob"].map(post);
+        let mut bench = bench.recovered();
+        bench.now += ttl_ms + 50;
+        bench.expire(1);
+        assert_eq!(bench.flush(), 1);
+        bench.expire(u64::MAX);
+        bench.let_go();
+        let mut bench = bench.recovered();
+        assert_eq!(ids.map(|id| bench.is_found(id)), [true; 2], "{ttl_ms} ms");
     }
 }
 

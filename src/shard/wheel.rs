@@ -1,6 +1,6 @@
 //! A hierarchical timing wheel: which mailbox is due when, in constant time and 16 bytes each.
 //!
-//! Six levels of 64 slots; a slot of level n spans 64^n ticks of 16 ms (Varghese and Lauck, 1987,
+//! Seven levels of 64 slots; a slot of level n spans 64^n ticks of 16 ms (Varghese and Lauck, 1987,
 //! scheme 7). Entries are links in one vector, indexed by the mailbox's handle, so that cancelling
 //! is as cheap as scheduling. It frees memory in time; whether a message is expired is decided by
 //! the mailbox alone.
@@ -135,10 +135,11 @@ impl Wheel {
     }
 
     /// Every handle with a deadline at or before this time was handed out, also when `pop_due` has more
-    /// to hand out, or a deadline was set when the wheel had turned past it.
+    /// to hand out, or a deadline was set when the wheel had turned past it, by up to [`LATENESS_MS`]: that
+    /// one is in the slot after, and may be left in it when that was begun.
     pub fn drained_through(&self) -> UnixMs {
         let turned = self.origin.plus_ms(self.elapsed * TICK_MS);
-        UnixMs(turned.0.saturating_sub(LATENESS_MS))
+        UnixMs(turned.0.saturating_sub(LATENESS_MS + TICK_MS))
     }
 
     /// The occupied slot that starts first: level, slot and the tick at which it starts. An entry's
@@ -163,7 +164,7 @@ impl Wheel {
         let level = ((63 - differing.leading_zeros()) / SLOT_BITS) as usize;
         assert!(
             level < LEVELS,
-            "no deadline is 2^42 ticks (1,100 years) from the origin"
+            "no deadline is 2^42 ticks (2,200 years) from the origin"
         );
         let slot = (tick >> (SLOT_BITS * level as u32)) as usize % SLOTS;
         let next = self.heads[level][slot];
@@ -198,9 +199,9 @@ mod tests {
             7,
             8,
             9,
-            511,
-            512,
-            513,
+            1_023,
+            1_024,
+            1_025,
             40_000,
             3_000_000,
             60 * 24 * 3_600_000,

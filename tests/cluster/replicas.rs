@@ -112,6 +112,8 @@ fn a_start_waits_for_a_majority(cluster: &mut Cluster) {
             let tries = node.log().matches("trying again").count();
             (tries > 0).then_some(())
         });
+        node.admin().get("/livez").expect(200);
+        node.admin().get("/startupz").expect(503);
         assert!(!applied.is_finished(), "nothing is told to a minority");
         cluster.replicas[1].resume();
     });

@@ -28,11 +28,6 @@ pub enum CqlError {
 }
 
 impl CqlError {
-    /// Whether it may be done or not.
-    pub(super) fn is_ambiguous(&self) -> bool {
-        matches!(self, CqlError::Ambiguous(_))
-    }
-
     /// An error of reading a row of `table`.
     pub(super) fn unreadable<E: std::fmt::Display>(
         table: &'static str,

@@ -69,15 +69,15 @@ pub use archive::ScyllaArchive;
 use background::Background;
 pub use claims::{Owners, Released, ScyllaClaims};
 use connect::Purpose;
-use error::ScyllaError;
+use error::{CqlError, ScyllaError};
 pub use journal::ScyllaJournal;
 use node::Node;
 use schema::SchemaOptions;
 use session::Cql;
 use tokio::runtime::Handle;
 
-/// How long a server that was reached may leave calls unanswered, or be without a majority of its kind,
-/// before a start is given up: as long as a replica takes to come back.
+/// How long after its begin a start whose calls fail, though a server was reached, is tried again: as long
+/// as a replica takes to come back.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long after a start that failed the next is tried.
@@ -112,7 +112,7 @@ impl ScyllaStores {
             let on = on.clone();
             async move {
                 let cql = Arc::new(Cql::connect(&settings, Purpose::Serve, metrics).await?);
-                let patience = StartPatience::begin();
+                let mut patience = StartPatience::begin(true);
                 let meta = loop {
                     match meta::check(&cql, &settings).await {
                         Ok(meta) => break meta,
@@ -153,7 +153,7 @@ pub fn apply_schema(settings: &ScyllaSettings, options: SchemaOptions) -> Result
     let on = start()?;
     let settings = settings.clone();
     let applied = on.block_on(async move {
-        let patience = StartPatience::begin();
+        let mut patience = StartPatience::begin(false);
         loop {
             match meta::apply(&settings, &options).await {
                 Ok(is_new) => break Ok::<_, ScyllaError>(is_new),
@@ -168,21 +168,32 @@ pub fn apply_schema(settings: &ScyllaSettings, options: SchemaOptions) -> Result
 /// majority in a moment; an address where nobody is, and all that is wrong for good, is told at once.
 struct StartPatience {
     ends: Instant,
+    is_reached: bool,
 }
 
 impl StartPatience {
-    fn begin() -> StartPatience {
+    /// With a server that was reached already, or not yet.
+    fn begin(is_reached: bool) -> StartPatience {
         StartPatience {
             ends: Instant::now() + START_PATIENCE,
+            is_reached,
         }
     }
 
     /// Waits before the next try, if there is one after this error.
-    async fn after(&self, error: ScyllaError) -> Result<(), ScyllaError> {
-        let is_moment = matches!(&error, ScyllaError::Call { source, .. } if source.is_ambiguous());
+    async fn after(&mut self, error: ScyllaError) -> Result<(), ScyllaError> {
+        let is_moment = match &error {
+            ScyllaError::Call { source, .. } => match source {
+                CqlError::Ambiguous(_) => true,
+                CqlError::NotSent(_) => self.is_reached,
+                CqlError::Refused(_) | CqlError::Unreadable { .. } => false,
+            },
+            _ => false,
+        };
         if !is_moment || Instant::now() >= self.ends {
             return Err(error);
         }
+        self.is_reached = true;
         tracing::warn!(%error, "the store has no answer yet; trying again");
         tokio::time::sleep(START_PAUSE).await;
         Ok(())
