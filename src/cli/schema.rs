@@ -7,6 +7,10 @@ use crate::config::Settings;
 use crate::config::flags::SettingsFlags;
 use crate::store::scylla;
 use crate::store::scylla::schema::{self, SchemaOptions};
+use crate::telemetry;
+
+/// What this command logs: that it waits for a majority of the store, and why.
+const LOG: &str = "mayfly=warn";
 
 /// Prepare ScyllaDB.
 #[derive(Args, Debug)]
@@ -45,6 +49,7 @@ impl Schema {
         if apply.print {
             return Ok(terminal::line(&schema::script(&scylla, &options))?);
         }
+        telemetry::install(settings.log_format, LOG)?;
         let is_new = scylla::apply_schema(&scylla, options)
             .map_err(|error| Failure::Failed(error.to_string()))?;
         let keyspace = &scylla.address.keyspace;

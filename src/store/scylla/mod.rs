@@ -81,7 +81,7 @@ use tokio::runtime::Handle;
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long after a start that failed the next is tried.
-const START_PAUSE: Duration = Duration::from_millis(500);
+const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// The three stores of a keyspace, as one node sees them.
 pub struct ScyllaStores {
