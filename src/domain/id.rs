@@ -74,7 +74,7 @@ impl MessageId {
         }
     }
 
-    /// The lower half: variant, counter and the random bits, which spread well over a hash table.
+    /// The lower half: variant, counter and the random bits.
     pub fn low(self) -> u64 {
         self.low
     }
