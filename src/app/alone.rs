@@ -22,8 +22,8 @@ const PAUSE_GATED: Pause = Pause {
 
 /// With answers before the commit: about how much a crash may lose.
 const PAUSE_UNGATED: Pause = Pause {
-    per_record: Duration::from_millis(10),
-    longest: Duration::from_millis(10),
+    per_record: Duration::from_millis(40),
+    longest: Duration::from_millis(40),
 };
 
 /// Recovers everything, then serves until it is told to stop.

@@ -22,6 +22,9 @@ use crate::store::journal::{Appended, Journal};
 /// Bytes that one worker may stage; posts are refused beyond.
 pub const STAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// With so many bytes staged by one worker a committer on a thread of its own pauses no longer.
+const REST_BYTES_MAX: usize = 1024 * 1024;
+
 /// How often it is looked whether the committer has ended.
 const STOP_PAUSE: Duration = Duration::from_millis(1);
 
@@ -60,9 +63,12 @@ impl Staging {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the committer that there is something to commit.
-    pub fn ring(&self) {
+    /// Tells the committer that there is something to commit, so many bytes by now.
+    pub fn ring(&self, staged_bytes: usize) {
         self.doorbell.ring();
+        if staged_bytes >= REST_BYTES_MAX {
+            self.doorbell.hurry();
+        }
     }
 
     /// Sets who is told of commits; once, before anything is staged.
@@ -146,6 +152,7 @@ impl Committer {
     pub fn stop(self, within: Duration) -> bool {
         self.doorbell.stopping.store(true, Ordering::SeqCst);
         self.doorbell.ring();
+        self.doorbell.hurry();
         let until = Instant::now() + within;
         while !self.running.has_ended() {
             if Instant::now() >= until {
@@ -223,7 +230,7 @@ fn run<J: Journal>(
         }
         let wait = pause.after(work.group.len());
         if !wait.is_zero() && !stopping {
-            thread::sleep(wait);
+            doorbell.rest(wait);
         }
     }
 }
@@ -301,6 +308,10 @@ impl Work {
 struct Doorbell {
     rung: AtomicBool,
     stopping: AtomicBool,
+    /// Nothing but hurry wakes the committer now.
+    resting: AtomicBool,
+    /// So much is staged that the committer should not rest.
+    hurried: AtomicBool,
     /// The committer's own, if it has one.
     thread: OnceLock<Thread>,
     /// For the committer among other tasks.
@@ -309,13 +320,36 @@ struct Doorbell {
 
 impl Doorbell {
     fn ring(&self) {
-        if self.rung.swap(true, Ordering::SeqCst) {
+        if self.rung.swap(true, Ordering::SeqCst) || self.resting.load(Ordering::SeqCst) {
             return;
         }
         match self.thread.get() {
             Some(thread) => thread.unpark(),
             None => self.notify.notify_one(),
         }
+    }
+
+    /// Ends the rest of a committer on a thread of its own, or leaves out its next one.
+    fn hurry(&self) {
+        if !self.hurried.swap(true, Ordering::SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Waits so long, or until there is hurry. A ring is heard by [`Doorbell::wait`] afterwards.
+    fn rest(&self, longest: Duration) {
+        self.resting.store(true, Ordering::SeqCst);
+        let until = Instant::now() + longest;
+        while !self.hurried.swap(false, Ordering::SeqCst) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::park_timeout(left);
+        }
+        self.resting.store(false, Ordering::SeqCst);
     }
 
     /// Waits for a ring; tells whether it was the last one.

@@ -274,13 +274,14 @@ impl<J: Journal> ShardHost<J> {
             },
         );
         let has_staged = stage.group.len() > before;
+        let staged_bytes = stage.group.bytes().len();
         if is_asked {
             stage.group.ask(shard.id);
         }
         drop(stage);
         let (id, last_batch) = (shard.id, shard.last_batch);
         if has_staged || is_asked {
-            self.seat.staging.ring();
+            self.seat.staging.ring(staged_bytes);
         }
         // What expired in the millisecond of an earlier event is told by that event.
         if tally != Tally::default() {

@@ -15,6 +15,8 @@ pub struct Index {
     /// In the order of stamps; a forgotten one stays until it is at an end, or one of too many.
     entries: VecDeque<Entry>,
     forgotten: usize,
+    /// About which entry was changed last: what ends together is mostly near.
+    changed: usize,
     /// Those that came when a greater one was there: of messages that were recorded again, in a recovery.
     late: BTreeMap<u64, u32>,
 }
@@ -32,6 +34,9 @@ const ENDING_BIT: u32 = 1 << 31;
 
 /// The place of what is forgotten: no memory holds so many mailboxes.
 const NOWHERE: u32 = ENDING_BIT - 1;
+
+/// Entries before and behind one that are near it.
+const NEAR: usize = 16;
 
 /// So many forgotten ones are never too many.
 const FORGOTTEN_MIN: usize = 64;
@@ -70,6 +75,7 @@ impl Index {
             self.late.insert(stamp, place);
             return;
         };
+        self.changed = entry;
         let before = std::mem::replace(&mut self.entries[entry].place, place);
         self.forgotten -= usize::from(before == NOWHERE);
     }
@@ -103,6 +109,7 @@ impl Index {
             .is_some()
         {
             self.forgotten -= 1;
+            self.changed = self.changed.saturating_sub(1);
         }
         let known = self.entries.len() - self.forgotten;
         if self.forgotten > known + FORGOTTEN_MIN {
@@ -114,18 +121,13 @@ impl Index {
         }
     }
 
-    /// The entry with this stamp. Looked for from where it would be if messages came evenly.
+    /// The entry with this stamp.
     fn entry(&self, stamp: u64) -> Option<usize> {
-        let (first, last) = (self.entries.front()?.stamp(), self.entries.back()?.stamp());
-        if stamp < first || stamp > last {
-            return None;
-        }
         let count = self.entries.len();
-        let share = (stamp - first) as f64 / (last - first + 1) as f64;
         let is_before = |entry: usize| self.entries[entry].stamp() < stamp;
         // All before `low` are before it, and none from `high` on is.
         let (mut low, mut high) = (0, count);
-        let (mut next, mut step) = ((share * count as f64) as usize, 1);
+        let (mut next, mut step) = (self.guess(stamp)?, 1);
         while low < high {
             next = next.clamp(low, high - 1);
             if is_before(next) {
@@ -146,6 +148,24 @@ impl Index {
             step *= 2;
         }
         (low < count && self.entries[low].stamp() == stamp).then_some(low)
+    }
+
+    /// From where to look for a stamp: from the last change, if it is near that, else from where it would be
+    /// if messages came evenly. `None` when all are before it, or behind it.
+    fn guess(&self, stamp: u64) -> Option<usize> {
+        let is_at_or_before = |entry: &Entry| entry.stamp() <= stamp;
+        let near = self.changed.saturating_sub(NEAR)..=self.changed + NEAR;
+        if self.entries.get(*near.start()).is_some_and(is_at_or_before)
+            && self.entries.get(*near.end()).is_some_and(|entry| !is_at_or_before(entry))
+        {
+            return Some(self.changed);
+        }
+        let (first, last) = (self.entries.front()?.stamp(), self.entries.back()?.stamp());
+        if stamp < first || stamp > last {
+            return None;
+        }
+        let share = (stamp - first) as f64 / (last - first + 1) as f64;
+        Some((share * self.entries.len() as f64) as usize)
     }
 }
 

@@ -45,15 +45,27 @@ impl Mailboxes {
         handle
     }
 
-    /// Drops a mailbox.
-    pub fn passivate(&mut self, handle: u32) {
-        let hash = self
-            .spread
-            .of(self.slab[handle as usize].username().hash().0);
-        if let Ok(entry) = self.by_name.find_entry(hash, |other| *other == handle) {
-            entry.remove();
+    /// Drops mailboxes. All are found before any is dropped, so that the processor waits for many cache
+    /// misses at once.
+    pub fn passivate(&mut self, handles: &[u32]) {
+        let is_known = |handle: &&u32| {
+            let hash = self.hash(**handle);
+            self.by_name.find(hash, |other| other == *handle).is_some()
+        };
+        let known = handles.iter().filter(is_known).count();
+        assert_eq!(known, handles.len(), "a mailbox is known by its name");
+        for handle in handles {
+            let hash = self.hash(*handle);
+            if let Ok(entry) = self.by_name.find_entry(hash, |other| other == handle) {
+                entry.remove();
+            }
+            self.slab.remove(*handle as usize);
         }
-        self.slab.remove(handle as usize);
+    }
+
+    fn hash(&self, handle: u32) -> u64 {
+        let mailbox = &self.slab[handle as usize];
+        self.spread.of(mailbox.username().hash().0)
     }
 
     /// The mailbox behind a handle.

@@ -154,7 +154,7 @@ impl<J: Journal> ShardHost<J> {
             stage.group.ask(shard);
             stage.batch
         };
-        self.seat.staging.ring();
+        self.seat.staging.ring(0);
         self.pending.hold(batch, shard, Reply::Through(confirmed));
     }
 }

@@ -146,7 +146,7 @@ impl Shard {
 
     fn settle(&mut self, handle: u32) {
         if self.mailboxes.get(handle).is_empty() {
-            self.passivate(handle);
+            self.passivate(&[handle]);
         } else {
             self.reschedule(handle);
         }

@@ -59,11 +59,17 @@ impl Shard {
         }
         turn.tally.expired += expired;
         turn.tally.unread -= expired as i64;
+        let (mut empty, mut count) = ([0; DUE_TOGETHER], 0);
         for handle in handles {
-            if !self.passivate_if_empty(*handle, turn) {
+            if self.mailboxes.get(*handle).is_empty() {
+                empty[count] = *handle;
+                count += 1;
+            } else {
                 self.reschedule(*handle);
             }
         }
+        self.passivate(&empty[..count]);
+        turn.usage.free_bytes(MAILBOX_OVERHEAD_BYTES * count as u64);
         expired
     }
 
@@ -134,7 +140,7 @@ impl Shard {
     pub(super) fn passivate_if_empty(&mut self, handle: u32, turn: &Turn<'_>) -> bool {
         let is_empty = self.mailboxes.get(handle).is_empty();
         if is_empty {
-            self.passivate(handle);
+            self.passivate(&[handle]);
             turn.usage.free_bytes(MAILBOX_OVERHEAD_BYTES);
         }
         is_empty
@@ -154,9 +160,11 @@ impl Shard {
         (bytes + self.keys.count().bytes(), unread)
     }
 
-    pub(super) fn passivate(&mut self, handle: u32) {
-        self.wheel.cancel(handle);
-        self.mailboxes.passivate(handle);
+    pub(super) fn passivate(&mut self, handles: &[u32]) {
+        for handle in handles {
+            self.wheel.cancel(*handle);
+        }
+        self.mailboxes.passivate(handles);
     }
 
     pub(super) fn reschedule(&mut self, handle: u32) {
