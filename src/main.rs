@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     mayfly::cli::run(std::env::args_os(), mayfly::app::run)
