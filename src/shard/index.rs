@@ -156,7 +156,10 @@ impl Index {
         let is_at_or_before = |entry: &Entry| entry.stamp() <= stamp;
         let near = self.changed.saturating_sub(NEAR)..=self.changed + NEAR;
         if self.entries.get(*near.start()).is_some_and(is_at_or_before)
-            && self.entries.get(*near.end()).is_some_and(|entry| !is_at_or_before(entry))
+            && self
+                .entries
+                .get(*near.end())
+                .is_some_and(|entry| !is_at_or_before(entry))
         {
             return Some(self.changed);
         }
