@@ -15,7 +15,7 @@ pub struct Index {
     /// In the order of stamps; a forgotten one stays until it is at an end, or one of too many.
     entries: VecDeque<Entry>,
     forgotten: usize,
-    /// About which entry was changed last: what ends together is mostly near.
+    /// About which entry was given another place last: what ends together is mostly near.
     changed: usize,
     /// Those that came when a greater one was there: of messages that were recorded again, in a recovery.
     late: BTreeMap<u64, u32>,
