@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::node::forward::{Forward, Shared};
 use crate::service::{Service, Way};
 use crate::shard::commit::Committer;
-use crate::shard::flush::{self, Archiver};
+use crate::shard::flush::{Archiver, Pace};
 use crate::shard::host::{Gate, Seat, SharedHost};
 use crate::shard::hosts::Hosts;
 use crate::shard::keeper::Keeper;
@@ -66,15 +66,14 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
         let base = parts.base;
         let settings = &base.settings;
         let limits = Arc::new(settings.limits.clone());
-        let patience = match parts.gate {
-            Gate::Fence => flush::PATIENCE,
-            // On one machine what fails is a disk, and most likely full.
-            Gate::Open | Gate::Commit => Duration::ZERO,
+        let pace = match parts.gate {
+            Gate::Fence => Pace::CLUSTER,
+            Gate::Open | Gate::Commit => Pace::ALONE,
         };
         let archiver = Archiver::start(
             parts.archive.clone(),
             settings.archive_retention,
-            patience,
+            pace,
             parts.clock,
             base.metrics.clone(),
         );

@@ -19,15 +19,36 @@ use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::archive::Archive;
 
-/// How often rows are written, at most: every write costs some syncs of the disk, whatever its size.
-const INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the archive of a cluster may fail before posts are refused: one call of many that fails, or
-/// a server that restarts, is no reason to refuse anything.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause before a batch that failed is repeated.
+const REPEAT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often old days are dropped.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How the archiver goes about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How often rows are written, at most.
+    pub interval: Duration,
+    /// How long the archive may fail before posts are refused.
+    pub patience: Duration,
+}
+
+impl Pace {
+    /// On one machine: every write costs some syncs of the disk, whatever its size, and what fails is most likely a
+    /// disk that is full.
+    pub const ALONE: Pace = Pace {
+        interval: Duration::from_secs(1),
+        patience: Duration::ZERO,
+    };
+
+    /// In a cluster: expiry pauses already, and a message is to be archived within 2 s. One call of many that fails, or
+    /// a server that restarts, is no reason to refuse anything.
+    pub const CLUSTER: Pace = Pace {
+        interval: Duration::from_millis(500),
+        patience: Duration::from_secs(10),
+    };
+}
 
 /// Endings of some shards of one worker.
 #[derive(Debug)]
@@ -54,15 +75,14 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Starts the archiver. It ends when the last way to it is dropped. It is said to be failing when a
-    /// batch could not be written for `patience`.
+    /// Starts the archiver. It ends when the last way to it is dropped.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start<A: Archive>(
         archive: Arc<A>,
         retention: Option<Duration>,
-        patience: Duration,
+        pace: Pace,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Archiver> {
@@ -74,7 +94,7 @@ impl Archiver {
         let worker = Worker {
             archive,
             retention,
-            patience,
+            pace,
             clock,
             metrics,
             is_failing: is_failing.clone(),
@@ -109,7 +129,7 @@ impl Archiver {
 struct Worker<A> {
     archive: Arc<A>,
     retention: Option<Duration>,
-    patience: Duration,
+    pace: Pace,
     clock: Clock,
     metrics: Arc<Metrics>,
     is_failing: Arc<AtomicBool>,
@@ -126,7 +146,7 @@ impl<A: Archive> Worker<A> {
             }
             match queue.recv_timeout(drop_at.saturating_duration_since(Instant::now())) {
                 Ok(first) => {
-                    thread::sleep(INTERVAL);
+                    thread::sleep(self.pace.interval);
                     self.archive_all(std::iter::once(first).chain(queue.try_iter()).collect());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -142,7 +162,7 @@ impl<A: Archive> Worker<A> {
         let mut failing_since = None;
         while let Err(error) = self.runtime.block_on(self.archive.put(rows())) {
             self.report(&error, *failing_since.get_or_insert_with(Instant::now));
-            thread::sleep(INTERVAL);
+            thread::sleep(REPEAT_PAUSE);
         }
         if self.is_failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the archive can be written again");
@@ -156,7 +176,7 @@ impl<A: Archive> Worker<A> {
 
     fn report(&self, error: &StoreError, failing_since: Instant) {
         self.metrics.archive_errors.inc();
-        if failing_since.elapsed() < self.patience {
+        if failing_since.elapsed() < self.pace.patience {
             tracing::warn!(%error, "cannot write the archive; the batch is repeated until it can");
         } else if !self.is_failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "cannot write the archive; posts are refused and the batch is repeated until it can");

@@ -51,7 +51,10 @@ fn worker(clock: Clock, patience: Duration) -> Worker<Noting> {
     Worker {
         archive: Arc::default(),
         retention: Some(DAY),
-        patience,
+        pace: Pace {
+            patience,
+            ..Pace::CLUSTER
+        },
         clock,
         metrics: Arc::new(Metrics::new()),
         is_failing: Arc::default(),
@@ -65,7 +68,7 @@ fn worker(clock: Clock, patience: Duration) -> Worker<Noting> {
 #[test]
 fn old_days_are_dropped_by_the_time_of_the_process_and_not_by_the_wall_clock() {
     let year_2286 = UnixMs(10_000_000_000_000);
-    let worker = worker(Clock::start(year_2286), PATIENCE);
+    let worker = worker(Clock::start(year_2286), Pace::CLUSTER.patience);
     worker.drop_old();
     let dropped = worker.archive.dropped.lock().expect("no panic").clone();
     let first = UnixMs(year_2286.0 - DAY.as_millis() as u64);
@@ -86,7 +89,10 @@ fn an_archive_is_failing_only_after_it_could_not_be_written_for_long() {
         worker.is_failing.load(Ordering::Relaxed)
     };
     let now = Instant::now();
-    assert!(!is_failing(PATIENCE, now));
-    assert!(is_failing(PATIENCE, now - PATIENCE));
+    assert!(!is_failing(Pace::CLUSTER.patience, now));
+    assert!(is_failing(
+        Pace::CLUSTER.patience,
+        now - Pace::CLUSTER.patience
+    ));
     assert!(is_failing(Duration::ZERO, now));
 }

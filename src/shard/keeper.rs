@@ -4,12 +4,13 @@
 
 use std::mem::take;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
 use super::commit::Committed;
 use super::flush::Archived;
-use super::host::SharedHost;
+use super::host::{Gate, SharedHost};
 use super::host_upkeep::{UPKEEP_INTERVAL, UPKEEP_PARTS};
 use super::moves::Move;
 use super::usage::Usage;
@@ -20,6 +21,11 @@ use crate::store::journal::Journal;
 /// Messages that one timer turn expires before it lets others through.
 const EXPIRED_PER_TURN_MAX: u64 = 1024;
 
+/// How soon after a turn the timer rings again where shards have journals of their own: each turn writes that time
+/// has passed into that of each shard in which something expired, and the store pays for a row as for one of posts.
+/// Until then nothing that is due is delivered, for every command looks for itself; only metrics still count it as unread.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(250);
+
 /// The actor of one host.
 #[derive(Debug)]
 pub struct Keeper<J: Journal> {
@@ -27,6 +33,8 @@ pub struct Keeper<J: Journal> {
     usage: Arc<Usage>,
     metrics: Arc<Metrics>,
     timer: Option<SpawnHandle>,
+    /// The timer does not ring before.
+    rests_until: Instant,
     upkeep_part: usize,
 }
 
@@ -45,6 +53,7 @@ impl<J: Journal> Keeper<J> {
                 metrics: entered.seat.metrics.clone(),
                 host: host.clone(),
                 timer: None,
+                rests_until: Instant::now(),
                 upkeep_part: 0,
             }
         };
@@ -67,7 +76,14 @@ impl<J: Journal> Keeper<J> {
                 left = left.saturating_sub(self.host.enter().expire_due(place, left));
             }
         }
-        self.host.enter().arm_again();
+        {
+            let mut host = self.host.enter();
+            host.arm_again();
+            // What was left for others' sake is gone on with at once.
+            if left > 0 && host.seat.gate == Gate::Fence {
+                self.rests_until = Instant::now() + EXPIRY_PAUSE;
+            }
+        }
         self.arm(ctx);
     }
 
@@ -75,8 +91,9 @@ impl<J: Journal> Keeper<J> {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
+        let rest = self.rests_until.saturating_duration_since(Instant::now());
         let wait = self.host.enter().wait_armed();
-        self.timer = wait.map(|wait| ctx.run_later(wait, Self::timer_rang));
+        self.timer = wait.map(|wait| ctx.run_later(wait.max(rest), Self::timer_rang));
     }
 
     fn timer_rang(&mut self, ctx: &mut Context<Self>) {

@@ -164,11 +164,15 @@ impl Bench {
     }
 
     async fn try_post(&self, username: &Username) -> Result<MessageId, Refusal> {
+        self.post_for(username, 60_000).await
+    }
+
+    async fn post_for(&self, username: &Username, ttl_ms: u64) -> Result<MessageId, Refusal> {
         let post = Post {
             username: username.clone(),
             hash: username.hash(),
             content: Content::new("text", Attributes::default()),
-            ttl_ms: 60_000,
+            ttl_ms,
             key: None,
         };
         self.commit(&[]);
@@ -352,5 +356,36 @@ fn while_the_archive_fails_posts_are_accepted_until_half_of_the_memory_is_used()
         bench.post(&alice).await;
         let refused = bench.try_post(&alice).await;
         assert_eq!(refused, Err(Refusal::StoreAway));
+    });
+}
+
+#[test]
+fn what_expires_within_a_pause_is_told_to_the_journal_together_and_never_delivered() {
+    const MESSAGES: usize = 8;
+    run(async {
+        let [alice, bob] = names();
+        let bench = Bench::new(&alice, &bob);
+        let groups = || {
+            let done = bench.journal.done.lock().expect("no panic");
+            done.iter().filter(|one| **one == Done::Appended).count()
+        };
+        // As many groups as there may be.
+        (0..100).for_each(|_| bench.commit(&[]));
+        let began = Instant::now();
+        for message in 0..MESSAGES as u64 {
+            let posted = bench.post_for(&alice, 300 + 25 * message).await;
+            posted.expect("room");
+        }
+        while bench.metrics.expired.get() < MESSAGES as u64 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let turns = 1 + (began.elapsed().as_millis() / EXPIRY_PAUSE.as_millis()) as usize;
+        let groups = groups();
+        assert!(
+            groups <= MESSAGES + turns,
+            "{groups} groups in {turns} turns"
+        );
+        let taken = bench.take(&alice);
+        assert_eq!(taken.await.expect("an answer").messages, []);
     });
 }
