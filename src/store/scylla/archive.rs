@@ -14,6 +14,7 @@ use super::archive_row;
 use super::background::Background;
 use super::error::{CqlError, ScyllaError};
 use super::history::History;
+use super::packing::pack;
 use super::rows;
 use super::session::Cql;
 use super::statement::Kind;
@@ -32,14 +33,22 @@ pub(super) const CALLS_AT_ONCE: usize = 16;
 const TRIES_MAX: u32 = 3;
 const TRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Rows of one call at most, all of one partition.
-const ROWS_PER_CALL: usize = 64;
+/// Rows of a part, of which a call has one or more, and their bytes, unless a row is longer by itself.
+const ROWS_PER_PART: usize = 64;
+const BYTES_PER_PART: usize = 64 * 1024;
 
-/// Bytes of one call, unless a row is longer by itself.
-const BYTES_PER_CALL: usize = 64 * 1024;
+/// About what a row has in a call beside its last column.
+const ROW_OVERHEAD_BYTES: usize = 96;
 
-/// What a batch of one partition writes: id, end, row, time stamp with the partition before.
+/// What is written for a message: its partition, id, end, row, time stamp.
 type RowValues = (i32, i64, Vec<u8>, i64, Vec<u8>, i64);
+
+/// Some rows of one partition, and their bytes.
+#[derive(Default)]
+struct Part {
+    rows: Vec<RowValues>,
+    bytes: usize,
+}
 
 /// A batch as it is written: the calls with its rows, and their place in the order of the archive.
 struct Writes {
@@ -157,11 +166,13 @@ impl Tables {
                 .or_default()
                 .push(ended);
         }
-        let calls = partitions
+        let parts = partitions
             .iter()
-            .flat_map(|(partition, all)| calls(*partition, all));
+            .flat_map(|(partition, all)| parts(*partition, all));
+        let calls = pack(parts.collect(), |part| part.bytes).into_iter();
+        let rows = |call: Vec<Part>| call.into_iter().flat_map(|part| part.rows).collect();
         Writes {
-            calls: calls.collect(),
+            calls: calls.map(rows).collect(),
             keys,
         }
     }
@@ -255,23 +266,23 @@ pub(super) fn timestamp(ended_at: UnixMs) -> i64 {
     ended_at.0.saturating_mul(1_000) as i64
 }
 
-/// The rows of one partition, in calls that are not too long.
-fn calls((shard, bucket): (i32, i64), all: &[&Ended]) -> Vec<Vec<RowValues>> {
-    let (mut calls, mut bytes) = (vec![Vec::new()], 0);
+/// The rows of one partition, in parts that are not too long for a call.
+fn parts((shard, bucket): (i32, i64), all: &[&Ended]) -> Vec<Part> {
+    let mut parts = vec![Part::default()];
     for ended in all {
         let row = archive_row::row_value(ended);
-        let last = calls.last_mut().expect("there is one");
-        if last.len() == ROWS_PER_CALL || !last.is_empty() && bytes + row.len() > BYTES_PER_CALL {
-            calls.push(Vec::new());
-            bytes = 0;
+        let mut last = parts.last_mut().expect("there is one");
+        let length = last.bytes + row.len();
+        if last.rows.len() == ROWS_PER_PART || !last.rows.is_empty() && length > BYTES_PER_PART {
+            parts.push(Part::default());
+            last = parts.last_mut().expect("there is one");
         }
-        bytes += row.len();
+        last.bytes += row.len() + ROW_OVERHEAD_BYTES;
         let id = ended.id.to_bytes().to_vec();
         let (ended_at, stamp) = (ended.ended_at.0 as i64, timestamp(ended.ended_at));
-        let last = calls.last_mut().expect("there is one");
-        last.push((shard, bucket, id, ended_at, row, stamp));
+        last.rows.push((shard, bucket, id, ended_at, row, stamp));
     }
-    calls
+    parts
 }
 
 /// A place is reached with the shards of these rows.

@@ -11,15 +11,13 @@ use std::ops::ControlFlow;
 
 use super::error::CqlError;
 use super::frame::Frame;
+use super::packing::PARTITIONS_PER_CALL;
 use super::rows;
 use super::session::Cql;
 use super::statement::{Kind, impatient};
 
 /// Frames of one page: so many of the longest are 8 MiB.
 const FRAMES_PER_PAGE: i32 = 32;
-
-/// Frames of one call, each a partition: Cassandra warns of more in each answer.
-pub const FRAMES_AT_ONCE_MAX: usize = 10;
 
 /// No more pages of a segment are read at once than have so many bytes: what is in memory beside the
 /// shards themselves.
@@ -58,7 +56,7 @@ impl FrameTable {
         let mut read = cql.prepare(Kind::Read, read).await?;
         read.set_page_size(FRAMES_PER_PAGE);
         let write = impatient(cql.prepare(Kind::Write, write).await?);
-        let write_all = (0..=FRAMES_AT_ONCE_MAX).map(|frames| cql.repeat(&write, frames));
+        let write_all = (0..=PARTITIONS_PER_CALL).map(|frames| cql.repeat(&write, frames));
         Ok(FrameTable {
             segment_frames,
             write_all: write_all.collect(),
@@ -83,7 +81,7 @@ impl FrameTable {
         cql.execute(&self.write, values).await.map(drop)
     }
 
-    /// Writes up to [`FRAMES_AT_ONCE_MAX`] frames with one call; each is durable at a majority when it
+    /// Writes up to [`PARTITIONS_PER_CALL`] frames with one call; each is durable at a majority when it
     /// returns. After an error any of them may be.
     ///
     /// # Errors

@@ -11,12 +11,10 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use super::frame::Frame;
-use super::frame_table::{FRAMES_AT_ONCE_MAX, FrameTable};
+use super::frame_table::FrameTable;
+use super::packing::pack;
 use super::seat::Seat;
 use super::session::Cql;
-
-/// Bytes of one call: servers refuse not much more. A longer frame goes alone.
-const BYTES_MAX: usize = 32 * 1024;
 
 /// Gathers frames and writes them.
 pub(super) struct FrameWriter {
@@ -57,8 +55,9 @@ impl FrameWriter {
         // Whoever is at it begins the other frames of its group first.
         yield_now().await;
         let waiting = std::mem::take(&mut *self.waiting());
-        let batches = batches(waiting, |waiting| waiting.frame.bytes().len());
-        join_all(batches.into_iter().map(|batch| self.send(batch))).await;
+        // A frame is a partition of its own.
+        let calls = pack(waiting, |waiting| waiting.frame.bytes().len());
+        join_all(calls.into_iter().map(|batch| self.send(batch))).await;
     }
 
     async fn send(&self, batch: Vec<Waiting>) {
@@ -78,46 +77,5 @@ impl FrameWriter {
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Calls that are neither too long nor of too many frames.
-fn batches<T>(frames: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let (mut batches, mut bytes) = (Vec::<Vec<T>>::new(), 0);
-    for frame in frames {
-        let more = length(&frame);
-        match batches.last_mut() {
-            Some(last) if last.len() < FRAMES_AT_ONCE_MAX && bytes + more <= BYTES_MAX => {
-                bytes += more;
-                last.push(frame);
-            }
-            _ => {
-                bytes = more;
-                batches.push(vec![frame]);
-            }
-        }
-    }
-    batches
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_has_ten_frames_or_32_kib_at_most_and_keeps_the_order() {
-        for (lengths, expected) in [
-            (vec![100; 23], vec![10, 10, 3]),
-            (vec![20_000, 20_000, 5_000], vec![1, 2]),
-            (vec![200_000, 10, 10], vec![1, 2]),
-            (vec![], vec![]),
-        ] {
-            let frames: Vec<_> = lengths.iter().copied().enumerate().collect();
-            let batches = batches(frames, |(_, length)| *length);
-            let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
-            assert_eq!(sizes, expected, "{lengths:?}");
-            let order = batches.iter().flatten().map(|(place, _)| *place);
-            assert!(order.is_sorted());
-        }
     }
 }

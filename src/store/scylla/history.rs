@@ -14,6 +14,7 @@ use scylla::statement::prepared::PreparedStatement;
 
 use super::archive::{CALLS_AT_ONCE, run_all, timestamp};
 use super::error::CqlError;
+use super::packing::pack;
 use super::rows;
 use super::session::Cql;
 use super::statement::Kind;
@@ -31,8 +32,11 @@ const MINUTES_PER_DAY: u64 = 24 * 60;
 /// Names of partitions read at once: 16 whole minutes at least, so that one minute is always whole.
 const PLACES_PER_READ: i32 = 16 * LANES as i32;
 
-/// Keys of one call.
-const KEYS_PER_CALL: usize = 256;
+/// Keys of a part, of which a call has one or more.
+const KEYS_PER_PART: usize = 256;
+
+/// About what a key has in a call.
+const KEY_BYTES: usize = 96;
 
 /// Partitions that are remembered as named already.
 const NAMED_MAX: usize = 4_096;
@@ -88,16 +92,19 @@ impl History {
             places.entry(place(*key)).or_default().push(*key);
         }
         self.name(cql, places.keys().copied()).await?;
-        let calls = places.iter().flat_map(|((minute, lane), keys)| {
+        let parts = places.iter().flat_map(|((minute, lane), keys)| {
             let values = |key: &ArchiveKey| {
                 let (ended_at, shard, id) = columns(*key);
                 let stamp = timestamp(key.ended_at);
                 (*minute, *lane, ended_at, shard, id, stamp)
             };
-            let calls = keys.chunks(KEYS_PER_CALL);
-            calls.map(move |keys| keys.iter().map(values).collect::<Vec<_>>())
+            let parts = keys.chunks(KEYS_PER_PART);
+            parts.map(move |keys| keys.iter().map(values).collect::<Vec<_>>())
         });
-        let calls: Vec<_> = calls.collect();
+        let calls = pack(parts.collect(), |keys| keys.len() * KEY_BYTES).into_iter();
+        let calls: Vec<Vec<_>> = calls
+            .map(|parts| parts.into_iter().flatten().collect())
+            .collect();
         run_all(&calls, |values| cql.batch(&self.put, values)).await
     }
 

@@ -51,6 +51,8 @@ mod claims;
 
 mod journal;
 
+mod packing;
+
 mod history;
 
 mod archive_row;
