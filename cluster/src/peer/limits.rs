@@ -20,6 +20,13 @@ pub const PROBES_MAX: usize = 16;
 /// Time between two looks at the deadlines of calls, while there are any.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
+/// While so many calls of a connection wait and no answer comes, it writes no more than once in [`GATHER`]: the peer is at
+/// work, and calls that arrive together are cheaper on both sides, by a wake each.
+pub(super) const GATHER_CALLS: usize = 4;
+
+/// See [`GATHER_CALLS`].
+pub(super) const GATHER: Duration = Duration::from_millis(1);
+
 /// How long a node that closes waits for the other side to close, too.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 

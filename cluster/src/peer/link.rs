@@ -15,7 +15,7 @@ use super::error::LinkError;
 use super::handshake::{HandshakeError, Trusted, greet};
 use super::identity::Identity;
 use super::incoming::Incoming;
-use super::limits::TICK;
+use super::limits::{GATHER, GATHER_CALLS, TICK};
 use super::outgoing::Writer;
 use super::wire::{Link, Wire};
 use crate::member::Generation;
@@ -82,6 +82,8 @@ async fn carry(wire: &Wire, mut incoming: Incoming, mut writer: Writer) -> Cut {
     let keep_alive = wire.limits.idle_timeout / 4;
     let mut tick = pin!(sleep(keep_alive));
     let mut is_fast = false;
+    let mut gather = pin!(sleep(GATHER));
+    let mut is_gathering = false;
     loop {
         if !is_fast && !wire.is_idle() {
             is_fast = true;
@@ -89,10 +91,23 @@ async fn carry(wire: &Wire, mut incoming: Incoming, mut writer: Writer) -> Cut {
         }
         // Answers first: they free slots and let their callers queue more for the same write.
         let went = select! { biased;
-            filled = incoming.fill() => filled.and_then(|()| take(wire, &mut incoming)),
-            wrote = writer.write(&wire.outgoing) => {
+            filled = incoming.fill() => {
+                // Those who are answered ask again at once.
+                is_gathering = false;
+                filled.and_then(|()| take(wire, &mut incoming))
+            }
+            wrote = writer.write(&wire.outgoing), if !is_gathering => {
                 wire.counters.writes.add_one();
+                // A long frame goes on as fast as it is taken.
+                is_gathering = wire.outgoing.len() == 0 && wire.in_flight() >= GATHER_CALLS;
+                if is_gathering {
+                    gather.as_mut().reset((Instant::now() + GATHER).into());
+                }
                 wrote
+            }
+            () = &mut gather, if is_gathering => {
+                is_gathering = false;
+                Ok(())
             }
             () = &mut tick => {
                 is_fast = false;

@@ -154,9 +154,14 @@ impl Wire {
         self.in_flight.borrow_mut().expire(now, grace)
     }
 
+    /// Calls and probes that have a slot: nearly all of them wait for their answers.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.borrow().len()
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight.borrow().len() == 0 && self.outgoing.len() == 0
+        self.in_flight() == 0 && self.outgoing.len() == 0
     }
 
     /// There is a connection.

@@ -7,6 +7,7 @@ use cluster::peer::Owner;
 use cluster::peer::error::{CallError, Doubt, NotSent};
 use cluster::peer::pieces::{PIECE_BYTES, PIECES_IN_FLIGHT_MAX, Piece};
 use futures_util::future::{join, join_all};
+use tokio::task::{spawn_local, yield_now};
 
 use crate::raw::{Header, Outcome, Raw};
 use crate::support::*;
@@ -29,6 +30,31 @@ fn calls_of_one_turn_leave_in_one_write_and_so_do_their_answers() {
         assert_eq!(caller.counters.calls.get(), 64);
         assert_eq!(caller.counters.writes.get(), 1);
         assert_eq!(node.server.counters().writes.get(), 1);
+    });
+}
+
+#[test]
+fn while_calls_wait_for_their_answers_those_of_a_millisecond_leave_in_one_write() {
+    on_a_worker(async {
+        let (node, caller) = pair(limits(), limits()).await;
+        let call = || {
+            let client = caller.client.clone();
+            spawn_local(async move { client.call(op(1), b"never", soon()).await });
+        };
+        (0..4).for_each(|_| call());
+        until(|| node.handler.calls.get() == 4).await;
+        let began = Instant::now();
+        for _ in 0..200 {
+            call();
+            // The connection has its turn before the next one is made.
+            for _ in 0..4 {
+                yield_now().await;
+            }
+        }
+        until(|| node.handler.calls.get() == 204).await;
+        let milliseconds = began.elapsed().as_millis() as u64;
+        let writes = caller.counters.writes.get();
+        assert!(writes <= 3 + milliseconds, "{writes} in {milliseconds} ms");
     });
 }
 
