@@ -10,8 +10,8 @@ mod cluster;
 pub use cluster::{ClusterMetrics, StoreMetrics};
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
 };
 
 /// Upper bounds of the buckets of request durations, in seconds.
@@ -68,6 +68,7 @@ pub struct Metrics {
     /// What concerns a node of a cluster.
     pub cluster: ClusterMetrics,
     http: HistogramVec,
+    bulk_problems: IntCounterVec,
 }
 
 impl Metrics {
@@ -123,6 +124,7 @@ impl Metrics {
                 ),
             ),
             http: registered(&registry, request_durations()),
+            bulk_problems: registered(&registry, bulk_problems()),
             cluster: ClusterMetrics::new(&registry),
             registry,
         }
@@ -131,6 +133,11 @@ impl Metrics {
     /// The histogram of one route, method and class of status such as `2xx`.
     pub fn http(&self, route: &str, method: &str, status_class: &str) -> Histogram {
         self.http.with_label_values(&[route, method, status_class])
+    }
+
+    /// The counter of messages of bulks that were answered with a problem of this class.
+    pub fn bulk_problems(&self, status_class: &str) -> IntCounter {
+        self.bulk_problems.with_label_values(&[status_class])
     }
 
     /// Everything in the text format of Prometheus.
@@ -148,6 +155,7 @@ impl Metrics {
     pub fn reference() -> String {
         let metrics = Metrics::new();
         metrics.http("/chat", "POST", "2xx");
+        metrics.bulk_problems("5xx");
         let mut text =
             String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
         for family in metrics.registry.gather() {
@@ -193,6 +201,14 @@ fn request_durations() -> prometheus::Result<HistogramVec> {
         options.buckets(buckets),
         &["route", "method", "status_class"],
     )
+}
+
+fn bulk_problems() -> prometheus::Result<IntCounterVec> {
+    let options = Opts::new(
+        "mayfly_bulk_messages_refused_total",
+        "Messages of bulk posts that were answered with an error, by class of its status.",
+    );
+    IntCounterVec::new(options, &["status_class"])
 }
 
 fn registered<M: Collector + Clone + 'static>(

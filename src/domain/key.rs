@@ -22,6 +22,8 @@ pub const KEY_BYTES_MAX: usize = 255;
 pub enum Operation {
     /// Posting a message.
     Post,
+    /// Posting the message at this place of a bulk.
+    PostInBulk(u16),
     /// Reading a mailbox.
     Read,
 }
@@ -65,11 +67,13 @@ impl KeyClaim {
         key: &[u8],
         fields: impl IntoIterator<Item = &'a [u8]>,
     ) -> KeyClaim {
-        let scope = match operation {
-            Operation::Post => b"post".as_slice(),
-            Operation::Read => b"read",
+        let (scope, place) = match operation {
+            Operation::Post => (b"post".as_slice(), None),
+            Operation::PostInBulk(place) => (b"bulk".as_slice(), Some(place.to_be_bytes())),
+            Operation::Read => (b"read".as_slice(), None),
         };
-        let name = digest([scope, username.as_str().as_bytes(), key]);
+        let name = [scope, username.as_str().as_bytes(), key].into_iter();
+        let name = digest(name.chain(place.as_ref().map(<[u8; 2]>::as_slice)));
         let body = digest(fields);
         KeyClaim {
             kind: KeyKind::Client,
@@ -169,6 +173,17 @@ mod tests {
             claim(Operation::Post, "ab", b"c", &[]).hash,
             claim(Operation::Post, "a", b"bc", &[]).hash
         );
+    }
+
+    #[test]
+    fn a_key_of_a_bulk_is_another_for_each_place_and_none_of_a_single_post() {
+        let hash = |place, key| claim(Operation::PostInBulk(place), "a", key, &[]).hash;
+        assert_eq!(hash(1, b"k"), hash(1, b"k"));
+        assert_ne!(hash(0, b"k"), hash(1, b"k"));
+        assert_ne!(hash(1, b"k"), hash(256, b"k"));
+        assert_ne!(hash(0, b"k"), claim(Operation::Post, "a", b"k", &[]).hash);
+        // The end of the key is not taken for the place.
+        assert_ne!(hash(0x6b6b, b"k"), hash(0x6b, b"kk"));
     }
 
     #[test]

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use prometheus::Histogram;
 
 use super::access;
+use super::bulk::BulkRoom;
 use super::error::{Kind, Problem};
-use super::request::check_version;
+use super::request::{check_version, read_body};
 use super::traffic::Traffic;
 use crate::domain::limits::Limits;
 use crate::metrics::Metrics;
@@ -47,6 +49,8 @@ pub struct Api<A> {
     pub service: Service<A>,
     /// The bounds of requests.
     pub limits: Arc<Limits>,
+    /// The bounds of this worker's bulks.
+    pub bulk: BulkRoom,
     is_for_loopback: bool,
     metrics: Arc<Metrics>,
     traffic: Arc<Traffic>,
@@ -64,6 +68,8 @@ pub enum Route {
     Chat,
     /// `/chat/{id}`
     ChatId,
+    /// `/chats`
+    Bulk,
     /// `/chats/{username}`
     Chats,
     /// `/chats/{username}/take`
@@ -75,12 +81,13 @@ pub enum Route {
 }
 
 impl Route {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 
     fn label(self) -> &'static str {
         match self {
             Route::Chat => "/chat",
             Route::ChatId => "/chat/{id}",
+            Route::Bulk => "/chats",
             Route::Chats => "/chats/{username}",
             Route::Take => "/chats/{username}/take",
             Route::Count => "/chats/{username}/count",
@@ -102,6 +109,7 @@ impl<A> Api<A> {
         Api {
             service,
             limits,
+            bulk: BulkRoom::new(),
             is_for_loopback,
             metrics,
             traffic,
@@ -122,6 +130,35 @@ impl<A> Api<A> {
             access::check_host(request)?;
         }
         check_version(request.headers())
+    }
+
+    /// Reads the body of a request that changes something, and checks what holds for all of these: it is for this host,
+    /// from no page of another site, and asks for a version that there is.
+    ///
+    /// # Errors
+    /// [`Problem`]
+    pub async fn body_of_change(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<Bytes, Problem> {
+        // Read before anything is refused: a body left in the socket costs the client its connection.
+        let body = read_body(request, payload.into_inner(), self.limits.body_bytes_max).await?;
+        self.check(request)?;
+        access::check_origin(request.headers())?;
+        Ok(body)
+    }
+
+    /// Counts a message of a bulk that is answered with a problem: of the bulk's own answer nobody sees it.
+    pub fn count_in_bulk(&self, problem: &Problem) {
+        if problem.kind == Kind::Overloaded {
+            self.metrics.shed.inc();
+        }
+        let class = match problem.status().is_server_error() {
+            true => "5xx",
+            false => "4xx",
+        };
+        self.metrics.bulk_problems(class).inc();
     }
 
     /// Waits for the answer and sends it with all that goes around it. The answer stays where it is: a

@@ -13,7 +13,7 @@ use crate::service::ServiceError;
 use crate::shard::call::{CallError, Refusal};
 
 /// What clients of a 503 are told to wait, in seconds.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// A failed request as its client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,10 +173,15 @@ impl Problem {
         )
     }
 
+    /// The status of the answer that tells it.
+    pub fn status(&self) -> StatusCode {
+        let (status, ..) = self.kind.row();
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// The answer that tells it.
     pub fn response(&self) -> HttpResponse {
-        let (status, ..) = self.kind.row();
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let mut response = HttpResponse::new(status);
         let headers = response.headers_mut();
         headers.insert(
@@ -193,7 +198,8 @@ impl Problem {
         response.set_body(self.json()).map_into_boxed_body()
     }
 
-    fn json(&self) -> Vec<u8> {
+    /// The body of that answer.
+    pub fn json(&self) -> Vec<u8> {
         let (status, slug, title) = self.kind.row();
         let mut json = Vec::with_capacity(256);
         json.extend_from_slice(b"{\"type\":\"urn:mayfly:problem:");

@@ -12,6 +12,8 @@ pub mod traffic;
 
 mod post;
 
+mod bulk;
+
 mod read;
 
 mod find;

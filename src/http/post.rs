@@ -6,11 +6,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::access::check_origin;
 use super::api::{Api, Route, served_by};
 use super::body::{BodyFormat, PostBody, parse_post};
 use super::error::Problem;
-use super::request::{body_format, idempotency_key, read_body};
+use super::request::{body_format, idempotency_key};
 use super::{query, write};
 use crate::domain::key::{KeyClaim, Operation};
 use crate::service::Served;
@@ -32,40 +31,38 @@ async fn accept<A: Archive>(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    // Read before anything is refused: a body left in the socket costs the client its connection.
-    let body = read_body(request, payload.into_inner(), api.limits.body_bytes_max).await?;
-    api.check(request)?;
+    let body = api.body_of_change(request, payload).await?;
     let headers = request.headers();
-    check_origin(headers)?;
     let mut format = body_format(headers)?;
     if query::lenient(request.query_string())? && format == BodyFormat::Json {
         format = BodyFormat::Json5;
     }
     let post = parse_post(&body, format, &api.limits)?;
-    let key = idempotency_key(headers)?.map(|key| claim(key, &post));
+    let post = call(post, Operation::Post, idempotency_key(headers)?);
     drop(body);
+    let Served { answer, by } = api.service.post(post).await?;
+    Ok(served_by(created(answer), by))
+}
+
+/// The call that posts this, under the key that came with it.
+pub fn call(post: PostBody, operation: Operation, key: Option<&[u8]>) -> Post {
+    let key = key.map(|key| claim(&post, operation, key));
     let PostBody {
         username,
         content,
         timeout_secs,
     } = post;
-    let hash = username.hash();
-    let ttl_ms = timeout_secs * 1_000;
-    let Served { answer, by } = api
-        .service
-        .post(Post {
-            username,
-            hash,
-            content,
-            ttl_ms,
-            key,
-        })
-        .await?;
-    Ok(served_by(created(answer), by))
+    Post {
+        hash: username.hash(),
+        username,
+        content,
+        ttl_ms: timeout_secs * 1_000,
+        key,
+    }
 }
 
 /// The claim of a key by this post; the order of its attributes does not matter.
-fn claim(key: &[u8], post: &PostBody) -> KeyClaim {
+fn claim(post: &PostBody, operation: Operation, key: &[u8]) -> KeyClaim {
     let timeout = post.timeout_secs.to_be_bytes();
     let mut attributes: Vec<_> = post.content.attributes().iter().collect();
     attributes.sort_unstable();
@@ -75,7 +72,7 @@ fn claim(key: &[u8], post: &PostBody) -> KeyClaim {
     let fields = [post.content.text().as_bytes(), &timeout]
         .into_iter()
         .chain(attributes);
-    KeyClaim::new(Operation::Post, &post.username, key, fields)
+    KeyClaim::new(operation, &post.username, key, fields)
 }
 
 fn created(accepted: Accepted) -> HttpResponse {

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 use super::api::{Api, Route};
 use super::error::{Kind, Problem};
 use super::request::read_body;
-use super::{count, find, post, read};
+use super::{bulk, count, find, post, read};
 use crate::domain::limits::Limits;
 use crate::domain::username::Username;
 use crate::store::archive::Archive;
@@ -33,6 +33,11 @@ pub fn configure<A: Archive>(config: &mut web::ServiceConfig) {
                 path("/chat/{id}")
                     .route(by(&[Method::GET, Method::HEAD]).to(find::find::<A>))
                     .takes::<A>("GET, HEAD"),
+            )
+            .service(
+                path("/chats")
+                    .route(by(&[Method::POST]).to(bulk::post::<A>))
+                    .takes::<A>("POST"),
             )
             .service(
                 path("/chats/{username}/take")
@@ -92,7 +97,7 @@ async fn nothing_here<A: Archive>(
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let detail = "the paths are /chat, /chat/{id}, /chats/{username}, /chats/{username}/take and /chats/{username}/count";
+    let detail = "the paths are /chat, /chat/{id}, /chats, /chats/{username}, /chats/{username}/take and /chats/{username}/count";
     refuse::<A>(
         api,
         request,

@@ -29,10 +29,15 @@ pub fn put_json_string(json: &mut Vec<u8>, text: &str) {
 /// `{"id":"…"}`
 pub fn id_json(id: MessageId) -> Vec<u8> {
     let mut json = Vec::with_capacity(45);
+    put_id(&mut json, id);
+    json
+}
+
+/// Appends `{"id":"…"}`.
+pub fn put_id(json: &mut Vec<u8>, id: MessageId) {
     json.extend_from_slice(b"{\"id\":\"");
     json.extend_from_slice(&id.text());
     json.extend_from_slice(b"\"}");
-    json
 }
 
 /// A message as a look-up answers it.

@@ -340,7 +340,7 @@ fn heads() -> Vec<Row> {
         ),
         call("GET", "/chat/x", 404, "not-found", Nowhere),
         call("GET", "/", 404, "no-such-path", Nowhere),
-        call("GET", "/chats", 404, "no-such-path", Nowhere),
+        call("GET", "/chats", 405, "method-not-allowed", Nowhere),
         call("POST", "/chats/alice/lease", 404, "no-such-path", Nowhere),
         call("GET", "/chat", 405, "method-not-allowed", Nowhere),
         call("POST", "/chats/alice", 405, "method-not-allowed", Nowhere),

@@ -9,6 +9,8 @@ mod life;
 
 mod keys;
 
+mod bulk;
+
 mod errors;
 
 mod access;

@@ -29,13 +29,19 @@ pub(super) fn diagnose(bytes: &[u8], refusal: &serde_json::Error, limits: &Limit
 /// Reads one post of strict JSON with the errors that people see: slower than `strict`, same result.
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<PostBody, BodyError> {
     let text = text_of(bytes)?;
+    check_no_mark(text)?;
+    check_depth(text)?;
+    let body: Value<'_> = serde_json::from_str(text).map_err(|error| refused(text, &error))?;
+    draft_of(body, &STRICT, limits)?.check(limits)
+}
+
+/// That the body does not begin with a byte order mark.
+pub(super) fn check_no_mark(text: &str) -> Result<(), BodyError> {
     if text.starts_with('\u{feff}') {
         let detail = "the body begins with a byte order mark; send it without".to_owned();
         return Err(BodyError::at(NotJson, text, 0, detail));
     }
-    check_depth(text)?;
-    let body: Value<'_> = serde_json::from_str(text).map_err(|error| refused(text, &error))?;
-    draft_of(body, &STRICT, limits)?.check(limits)
+    Ok(())
 }
 
 /// The body as text that is not blank.
@@ -84,7 +90,7 @@ pub(super) fn too_deep(text: &str, offset: usize) -> BodyError {
 }
 
 /// `serde_json`'s error at our count of lines and characters.
-fn refused(text: &str, error: &serde_json::Error) -> BodyError {
+pub(super) fn refused(text: &str, error: &serde_json::Error) -> BodyError {
     let offset = offset_of(text, error);
     let suffix = format!(" at line {} column {}", error.line(), error.column());
     let message = error.to_string();

@@ -18,7 +18,7 @@ const FORM: Rules = Rules {
 };
 
 /// Whether a form's body is JSON after all, as clients that forget the content type send it.
-pub(super) fn is_json(bytes: &[u8]) -> bool {
+pub fn is_json(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"{")
 }
 

@@ -3,7 +3,8 @@
 //! A strict body costs one pass of `serde_json` into borrowed fields (`strict`). Only a refused one is
 //! read again into a `Value` to say what is wrong and where (`diagnose`). JSON5 (`lenient`) and
 //! forms (`form`) are read by other parsers, but every format fills the same `Draft`, and its checks
-//! are the only ones. Content types, statuses and the size of a whole body are decided elsewhere.
+//! are the only ones. A bulk (`bulk`) is such bodies in an array. Content types, statuses and the size of a whole
+//! body are decided elsewhere.
 
 #[cfg(test)]
 #[macro_use]
@@ -31,7 +32,11 @@ mod json5_token;
 
 mod form;
 
+mod bulk;
+
+pub use bulk::parse_bulk;
 pub use error::{BodyError, BodyErrorKind, Place};
+pub use form::is_json;
 
 use crate::domain::limits::Limits;
 use crate::domain::message::Content;
