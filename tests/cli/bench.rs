@@ -81,3 +81,45 @@ fn a_service_that_is_not_there_is_one_line() {
     let line = Run::within(directory.path()).of(&arguments).failure(1);
     assert!(line.contains("127.0.0.1:1"), "{line}");
 }
+
+#[test]
+fn a_cluster_is_measured_beside_the_no_op_and_every_node_has_a_share() {
+    let server = std::env::var("CQL_URI").expect(
+        "CQL_URI names no server; run the tests by: tests/servers/with-cql cargo test --test cli",
+    );
+    for scenario in ["post", "bulk"] {
+        let directory = directory();
+        let arguments = [
+            "bench",
+            "--cluster=2",
+            "--scylla",
+            &server,
+            "--scenario",
+            scenario,
+            "--duration=1s",
+            "--rounds=1",
+            "--timeout-secs=1",
+            "--connections=8",
+            "--json",
+        ];
+        let output = Run::within(directory.path()).of(&arguments).success();
+        let rounds: Value = serde_json::from_str(&output).expect("JSON");
+        let round = &rounds[0];
+        assert_eq!(round["load"]["not_as_expected"], 0, "{round}");
+        let us = |value: &Value| value.as_f64().expect("a number");
+        let nodes = round["nodes_us"].as_array().expect("nodes");
+        assert_eq!(nodes.len(), 2, "{round}");
+        let all: f64 = nodes.iter().map(us).sum();
+        // A node that has half of the shards, and the no-op, are both asked.
+        assert!(us(&nodes[1]) > all / 20.0, "{round}");
+        assert!((us(&round["ratio"]) - all / us(&round["noop_us"])).abs() < 0.01);
+    }
+}
+
+#[test]
+fn a_cluster_without_a_store_is_refused() {
+    let directory = directory();
+    let arguments = ["bench", "--cluster=2"];
+    let line = Run::within(directory.path()).of(&arguments).failure(2);
+    assert!(line.contains("--scylla"), "{line}");
+}

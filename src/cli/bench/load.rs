@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, LocalSet};
 
+use super::render::{Shape, one_post};
 use super::tally::Tally;
 use super::wire::Wire;
-use super::work::{Shape, Work};
+use super::work::Work;
 use crate::cli::Failure;
 use crate::cli::terminal::Progress;
 
 /// How long the service may give no answer at all before the load is given up.
 const SILENCE_SECS_MAX: u32 = 15;
+
+/// Clients instead of which one sends bulks.
+const CLIENTS_PER_BULK: usize = 16;
 
 /// How often a lost connection is made anew before the load is given up.
 const RECONNECTS_MAX: u32 = 100;
@@ -30,6 +34,9 @@ pub struct Target {
     pub shape: Shape,
     /// Virtual clients, each with a connection.
     pub connections: usize,
+    /// A server that each client sends so many posts to as well, whenever it has been answered: to compare what both
+    /// pay at the same pace.
+    pub beside: Option<(SocketAddr, u64)>,
 }
 
 /// Loads `target` with `work` until it ends or `longest` is over; `name` is shown with the progress.
@@ -88,6 +95,11 @@ async fn run_clients(shared: &Rc<Shared>, name: &str) -> Result<(), Failure> {
 async fn client(shared: Rc<Shared>, connection: usize) -> Result<(), Failure> {
     let address = shared.target.address;
     let mut wire = connect(address).await?;
+    let mut beside = match shared.target.beside {
+        Some((address, posts)) => Some((connect(address).await?, posts)),
+        None => None,
+    };
+    let post = one_post(&shared.target.shape);
     let mut request = Vec::with_capacity(1024);
     let mut reconnects = 0;
     loop {
@@ -108,6 +120,11 @@ async fn client(shared: Rc<Shared>, connection: usize) -> Result<(), Failure> {
                 let latency = start.elapsed();
                 let right = shared.work.borrow_mut().accept(expected, status, body);
                 shared.tally.borrow_mut().record(status, right, latency);
+                if let Some((beside, posts)) = &mut beside {
+                    for _ in 0..*posts {
+                        post_beside(beside, &post).await?;
+                    }
+                }
             }
             Err(error) => {
                 shared.tally.borrow_mut().lost += 1;
@@ -120,6 +137,16 @@ async fn client(shared: Rc<Shared>, connection: usize) -> Result<(), Failure> {
                 wire = connect(address).await?;
             }
         }
+    }
+}
+
+async fn post_beside(beside: &mut Wire, request: &[u8]) -> Result<(), Failure> {
+    match beside.exchange(request).await {
+        Ok((200..300, _)) => Ok(()),
+        Ok((status, _)) => Err(Failure::Failed(format!(
+            "the no-op server answered {status}"
+        ))),
+        Err(error) => Err(Failure::Failed(format!("the no-op server: {error}"))),
     }
 }
 
@@ -136,6 +163,16 @@ struct Watch<'a> {
     answers: u64,
     answers_shown: u64,
     silent_secs: u32,
+}
+
+impl Target {
+    /// The same for bulks: a sixteenth of the clients, for a service takes only so many messages at once.
+    pub fn for_bulks(&self) -> Target {
+        Target {
+            connections: self.connections.div_ceil(CLIENTS_PER_BULK),
+            ..self.clone()
+        }
+    }
 }
 
 impl Watch<'_> {

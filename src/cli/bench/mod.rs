@@ -1,12 +1,14 @@
 //! `mayfly bench`: measures a running service, or this binary's own cost against a no-op server.
 //!
-//! Read `work` (what is asked), `load` (the closed loop), `row` (a scenario from preparation to
-//! processor time), `paired` and `memory` (servers of its own). `noop` beside this is the yardstick.
+//! Read `work` and `render` (what is asked), `load` (the closed loop), `row` (a scenario from preparation to
+//! processor time), `paired`, `clustered` and `memory` (servers of its own). `noop` beside this is the yardstick.
 
+mod clustered;
 mod load;
 mod memory;
 mod paired;
 mod process;
+mod render;
 mod row;
 mod tally;
 mod wire;
@@ -20,14 +22,18 @@ use clap::{ArgGroup, Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{BaseUrl, authorization};
+use super::cluster::demo::scylla_nodes;
 use super::{Failure, terminal};
 use crate::config::Durability;
+use crate::config::scylla::ScyllaAddress;
 use crate::config::unit::parse_duration;
+use clustered::Clustered;
 use load::Target;
 use paired::Paired;
 use process::Setup;
+use render::Shape;
 use row::Runner;
-use work::{Scenario, Shape};
+use work::Scenario;
 
 /// How long each measurement of `--against` takes, and each of `--against-noop`.
 const DURATION: Duration = Duration::from_secs(10);
@@ -46,10 +52,21 @@ pub struct Bench {
     /// Start this server, and measure its memory for each user with one message
     #[arg(long, group = "subject")]
     memory: bool,
+    /// Start so many nodes of a cluster and a no-op server, and compare what a post, or a message of a bulk, costs
+    /// all nodes and that one
+    #[arg(long, value_name = "NODES", group = "subject", requires = "scylla",
+        value_parser = clap::value_parser!(u16).range(1..=9))]
+    cluster: Option<u16>,
+    /// The Redis of --cluster [default: starts redis-server, and ends it]
+    #[arg(long, value_name = "URL", requires = "cluster")]
+    redis: Option<String>,
+    /// Nodes of the ScyllaDB of --cluster; a keyspace mayfly_bench_… is made there, and stays
+    #[arg(long, value_name = "HOST:PORT", requires = "cluster", value_parser = scylla_nodes)]
+    scylla: Option<ScyllaAddress>,
     /// What is asked [default: post, or all with --against-noop]
     #[arg(long, value_enum)]
     scenario: Option<Choice>,
-    /// Virtual clients, each with a connection and one request under way
+    /// Virtual clients, each with a connection and one request under way; bulk has a sixteenth of them
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     connections: u16,
     /// How long to load [default: 10s, or 60s with --against-noop]
@@ -93,6 +110,7 @@ impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Choice] {
         &[
             Choice::One(Scenario::Post),
+            Choice::One(Scenario::Bulk),
             Choice::One(Scenario::ReadTen),
             Choice::One(Scenario::Lookup),
             Choice::One(Scenario::LookupArchived),
@@ -135,6 +153,27 @@ impl Bench {
             workers: usize::from(self.workers),
         };
         let load = self.target(SocketAddr::from(([127, 0, 0, 1], 0)), "", String::new());
+        if let Some((nodes, scylla)) = self.cluster.zip(self.scylla.as_ref()) {
+            let clustered = Clustered {
+                setup: &setup,
+                load: &load,
+                scenario: match self.scenario {
+                    None | Some(Choice::One(Scenario::Post)) => Scenario::Post,
+                    Some(Choice::One(Scenario::Bulk)) => Scenario::Bulk,
+                    Some(_) => {
+                        let reason = "--scenario: with --cluster it is post or bulk";
+                        return Err(Failure::Usage(String::from(reason)));
+                    }
+                },
+                nodes,
+                redis: self.redis.as_deref(),
+                scylla,
+                timeout_secs: self.timeout_secs,
+                rounds: self.rounds,
+                duration: self.duration.unwrap_or(DURATION_PAIRED),
+            };
+            return clustered.run(self.json).await;
+        }
         if self.memory {
             return memory::run(&setup, &load, self.users, self.json).await;
         }
@@ -203,6 +242,7 @@ impl Bench {
                 names: format!("bench-{}-", &run[24..]),
                 text: "x".repeat(self.text_bytes as usize),
             },
+            beside: None,
         }
     }
 }

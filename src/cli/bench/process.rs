@@ -118,20 +118,7 @@ impl Server {
     /// # Errors
     /// It has ended, or this is not Linux.
     pub fn cpu(&self) -> io::Result<Cpu> {
-        let root = PathBuf::from(format!("/proc/{}", self.child.id()));
-        let mut threads = Duration::ZERO;
-        for task in fs::read_dir(root.join("task"))? {
-            // A thread may end between the two looks; `since` notices.
-            if let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) {
-                threads += Duration::from_nanos(first_number(&text).unwrap_or(0));
-            }
-        }
-        let stat = fs::read_to_string(root.join("stat"))?;
-        let ticks = stat_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Cpu {
-            threads,
-            process: Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND),
-        })
+        Cpu::of(self.child.id())
     }
 
     /// The memory that the server has resident, in bytes.
@@ -166,6 +153,27 @@ pub struct Cpu {
 }
 
 impl Cpu {
+    /// The processor time that a process has used.
+    ///
+    /// # Errors
+    /// It has ended, or this is not Linux.
+    pub fn of(pid: u32) -> io::Result<Cpu> {
+        let root = PathBuf::from(format!("/proc/{pid}"));
+        let mut threads = Duration::ZERO;
+        for task in fs::read_dir(root.join("task"))? {
+            // A thread may end between the two looks; `since` notices.
+            if let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) {
+                threads += Duration::from_nanos(first_number(&text).unwrap_or(0));
+            }
+        }
+        let stat = fs::read_to_string(root.join("stat"))?;
+        let ticks = stat_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Cpu {
+            threads,
+            process: Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND),
+        })
+    }
+
     /// The time used since an earlier reading: by the fine clock, unless threads have ended since
     /// and only the coarse one saw them.
     pub fn since(self, earlier: Cpu) -> Duration {

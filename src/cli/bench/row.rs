@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::load::{Target, drive};
 use super::process::Server;
 use super::tally::Tally;
-use super::work::{Scenario, Work};
+use super::work::{BULK_MESSAGES, Scenario, Work};
 use crate::cli::Failure;
 
 /// Longer than any preparation: those end by their count.
@@ -43,12 +43,15 @@ pub struct Row {
     pub tally: Tally,
     /// Processor time of the server, zero without a meter.
     pub cpu: Duration,
+    /// Messages of each request.
+    pub messages: u64,
 }
 
 impl Row {
-    /// Processor time of a request, in microseconds.
+    /// Processor time of a request, or of each message of a bulk, in microseconds.
     pub fn cpu_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.tally.answers().max(1) as f64
+        let messages = self.tally.answers().max(1) * self.messages;
+        self.cpu.as_secs_f64() * 1e6 / messages as f64
     }
 }
 
@@ -74,6 +77,20 @@ impl<'a> Runner<'a> {
             Scenario::Post => {
                 let work = self.posts(u64::MAX, 1, self.timeout_secs, false);
                 self.measure(work, duration, aftermath, name).await
+            }
+            Scenario::Bulk => {
+                let work = Work::Bulk {
+                    next: self.next_user,
+                    timeout_secs: self.timeout_secs,
+                };
+                let target = self.target.for_bulks();
+                let usual = std::mem::replace(&mut self.target, target);
+                let row = self.measure(work, duration, aftermath, name).await;
+                self.target = usual;
+                row.map(|row| Row {
+                    messages: BULK_MESSAGES,
+                    ..row
+                })
             }
             Scenario::Mixed => {
                 let work = Work::Mixed {
@@ -118,6 +135,7 @@ impl<'a> Runner<'a> {
         let mut total = Row {
             tally: Tally::new(),
             cpu: Duration::ZERO,
+            messages: 1,
         };
         while total.tally.answers() == 0 || Instant::now() < deadline {
             let reads = self.prepare_mailboxes(MAILBOXES, MAILBOX_MESSAGES).await?;
@@ -192,19 +210,21 @@ impl<'a> Runner<'a> {
     ) -> Result<Row, Failure> {
         let before = self.meter.map(Server::cpu).transpose()?;
         let (tally, work) = drive(&self.target, work, longest, name).await?;
-        if let Work::Post { next, .. } | Work::Mixed { next, .. } = work {
+        if let Work::Post { next, .. } | Work::Bulk { next, .. } | Work::Mixed { next, .. } = work {
             self.next_user = next;
         }
         let Some((meter, before)) = self.meter.zip(before) else {
             return Ok(Row {
                 tally,
                 cpu: Duration::ZERO,
+                messages: 1,
             });
         };
         tokio::time::sleep(aftermath).await;
         Ok(Row {
             tally,
             cpu: meter.cpu()?.since(before),
+            messages: 1,
         })
     }
 }

@@ -1,18 +1,20 @@
 //! What the virtual clients ask for, and what a right answer is.
 //!
-//! Requests are rendered into a reused buffer. How they are sent is `bench::load`'s.
-
-use std::io::Write;
+//! Requests are rendered into a reused buffer, by `bench::render`. How they are sent is `bench::load`'s.
 
 use clap::ValueEnum;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+use super::render::{Shape, render_bulk, render_get, render_post};
 
 /// A kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
     /// Posts, each to a user of its own
     Post,
+    /// Posts of 1,000 messages each, each message to a user of its own
+    Bulk,
     /// Reads of mailboxes that hold ten messages
     ReadTen,
     /// Look-ups of unread messages by id
@@ -25,8 +27,9 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Scenario; 5] = [
+    pub const ALL: [Scenario; 6] = [
         Scenario::Post,
+        Scenario::Bulk,
         Scenario::ReadTen,
         Scenario::Lookup,
         Scenario::LookupArchived,
@@ -37,6 +40,7 @@ impl Scenario {
     pub fn name(self) -> &'static str {
         match self {
             Scenario::Post => "post",
+            Scenario::Bulk => "bulk",
             Scenario::ReadTen => "read-ten",
             Scenario::Lookup => "lookup",
             Scenario::LookupArchived => "lookup-archived",
@@ -45,18 +49,8 @@ impl Scenario {
     }
 }
 
-/// What every request has in common.
-#[derive(Clone, Debug)]
-pub struct Shape {
-    /// Headers that all requests have, each with its end of line.
-    pub headers: String,
-    /// What stands before every path.
-    pub path: String,
-    /// What stands before the number in every username: names of a run are its own.
-    pub names: String,
-    /// The text of every message, without characters that JSON escapes.
-    pub text: String,
-}
+/// Messages of one request of [`Scenario::Bulk`].
+pub const BULK_MESSAGES: u64 = 1_000;
 
 /// A supply of requests.
 pub enum Work {
@@ -72,6 +66,13 @@ pub enum Work {
         timeout_secs: u64,
         /// The ids that were answered, if they are wanted.
         ids: Option<Vec<String>>,
+    },
+    /// Bulks of posts, one to each user from `next` on.
+    Bulk {
+        /// The next user's number.
+        next: u64,
+        /// The messages' time-out, in seconds.
+        timeout_secs: u64,
     },
     /// One read of each user from `next` to `end`.
     Read {
@@ -105,6 +106,8 @@ pub enum Work {
 pub enum Expected {
     /// 201 with an id.
     Created,
+    /// 200 with an id for each message.
+    AllCreated,
     /// 200 with so many messages.
     Messages(usize),
     /// 200.
@@ -131,6 +134,11 @@ impl Work {
                 render_post(request, shape, *next / *each, *timeout_secs);
                 *next += 1;
                 Some(Expected::Created)
+            }
+            Work::Bulk { next, timeout_secs } => {
+                render_bulk(request, shape, *next, *timeout_secs);
+                *next += BULK_MESSAGES;
+                Some(Expected::AllCreated)
             }
             Work::Read { next, messages, .. } => {
                 render_get(
@@ -172,6 +180,10 @@ impl Work {
     pub fn accept(&mut self, expected: Expected, status: u16, body: &[u8]) -> bool {
         match expected {
             Expected::Found => status == 200,
+            Expected::AllCreated => {
+                let posted = serde_json::from_slice::<Results<'_>>(body);
+                status == 200 && posted.is_ok_and(|of| of.results.len() as u64 == BULK_MESSAGES)
+            }
             Expected::Messages(count) => {
                 let messages = serde_json::from_slice::<Vec<IgnoredAny>>(body);
                 status == 200 && messages.is_ok_and(|messages| messages.len() == count)
@@ -195,60 +207,17 @@ struct Posted<'a> {
     id: &'a str,
 }
 
-fn render_post(request: &mut Vec<u8>, shape: &Shape, user: u64, timeout_secs: u64) {
-    let (path, headers, names, text) = (&shape.path, &shape.headers, &shape.names, &shape.text);
-    let digits = |number: u64, base: u64| number.checked_ilog(base).unwrap_or(0) as usize + 1;
-    let fixed = r#"{"username":"","text":"","timeout":}"#.len();
-    let length = fixed + names.len() + digits(user, 16) + text.len() + digits(timeout_secs, 10);
-    // Writing to a Vec cannot fail.
-    let _ = write!(
-        request,
-        "POST {path}/chat HTTP/1.1\r\n{headers}content-type: application/json\r\n\
-         content-length: {length}\r\n\r\n\
-         {{\"username\":\"{names}{user:x}\",\"text\":\"{text}\",\"timeout\":{timeout_secs}}}"
-    );
-}
-
-fn render_get(request: &mut Vec<u8>, shape: &Shape, path: std::fmt::Arguments<'_>) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(
-        request,
-        "GET {}/{path} HTTP/1.1\r\n{}\r\n",
-        shape.path, shape.headers
-    );
+/// The results of a bulk of which every message was accepted.
+#[derive(Deserialize)]
+struct Results<'a> {
+    #[serde(borrow)]
+    results: Vec<Posted<'a>>,
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::render::tests::shape;
     use super::*;
-
-    fn shape() -> Shape {
-        Shape {
-            headers: String::from("host: h\r\n"),
-            path: String::from("/p"),
-            names: String::from("n-"),
-            text: String::from("hi"),
-        }
-    }
-
-    #[test]
-    fn the_length_of_a_post_is_that_of_its_body() {
-        for (user, timeout_secs) in [(0, 0), (9, 5), (15, 60), (16, 3_600), (u64::MAX, u64::MAX)] {
-            let mut request = Vec::new();
-            render_post(&mut request, &shape(), user, timeout_secs);
-            let text = String::from_utf8(request).expect("text");
-            let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-            assert!(
-                head.contains(&format!("content-length: {}\r\n", body.len()))
-                    || head.ends_with(&format!("content-length: {}", body.len())),
-                "{text}"
-            );
-            assert!(
-                serde_json::from_str::<serde_json::Value>(body).is_ok(),
-                "{body}"
-            );
-        }
-    }
 
     #[test]
     fn posts_go_in_rows_to_each_user_and_end() {

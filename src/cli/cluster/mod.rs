@@ -10,7 +10,7 @@ mod plan;
 
 mod drain;
 
-mod demo;
+pub(in crate::cli) mod demo;
 
 use clap::{Args, Subcommand};
 

@@ -1,13 +1,13 @@
 //! `mayfly cluster demo`: a cluster on this machine, to look at, to use and to kill nodes of.
 //!
 //! Everything it starts it ends, and what it writes is in a directory that goes with it; only a
-//! keyspace on a server that was named to it stays.
+//! keyspace on a server that was named to it stays. `mayfly bench` starts nodes by it, too.
 
-mod process;
+pub(in crate::cli) mod process;
 
-mod stores;
+pub(in crate::cli) mod stores;
 
-mod nodes;
+pub(in crate::cli) mod nodes;
 
 mod screen;
 
@@ -89,7 +89,7 @@ impl Demo {
         let (scylla, scylla_process) = scylla;
         cast.stores.extend(redis_process);
         cast.stores.extend(scylla_process);
-        let joining = Joining::new(self.nodes, redis, scylla, directory)?;
+        let joining = Joining::new("demo", self.nodes, redis, scylla, directory)?;
         stores::apply_schema(&joining.scylla_settings()).await?;
         for number in 1..=self.nodes {
             cast.nodes.push(Node::start(number, &joining, directory)?);
@@ -161,12 +161,13 @@ impl Stop {
     }
 }
 
-/// Nodes without a keyspace: the demo makes one of its own, and touches no other.
-fn scylla_nodes(text: &str) -> Result<ScyllaAddress, String> {
+/// Nodes without a keyspace: the command makes one of its own, and touches no other.
+///
+/// # Errors
+/// What is no address, or has a keyspace.
+pub(in crate::cli) fn scylla_nodes(text: &str) -> Result<ScyllaAddress, String> {
     if text.contains('/') {
-        return Err(String::from(
-            "leave the keyspace out: the demo makes one of its own",
-        ));
+        return Err(String::from("leave the keyspace out: one is made"));
     }
     ScyllaAddress::parse(text)
 }

@@ -24,21 +24,24 @@ const VIEW_TIMEOUT: Duration = Duration::from_millis(400);
 /// Bytes of the secret by which the nodes know each other.
 const SECRET_BYTES: usize = 32;
 
-/// What all nodes of one demo have in common.
+/// What all nodes that a command starts have in common.
 pub struct Joining {
+    what: &'static str,
     cluster: String,
     nodes: u16,
+    workers: Option<usize>,
     redis: String,
     scylla: ScyllaAddress,
     secret: PathBuf,
 }
 
 impl Joining {
-    /// A cluster of a new name, with a keyspace after that and a new secret.
+    /// A cluster of a new name that says `what` it is for, with a keyspace after that and a new secret.
     ///
     /// # Errors
     /// The secret cannot be written.
     pub fn new(
+        what: &'static str,
         nodes: u16,
         redis: String,
         scylla: ScyllaAddress,
@@ -46,15 +49,25 @@ impl Joining {
     ) -> Result<Joining, Failure> {
         let number = rand::random::<u16>();
         Ok(Joining {
-            cluster: format!("mayfly-demo-{number:04x}"),
+            what,
+            cluster: format!("mayfly-{what}-{number:04x}"),
             nodes,
+            workers: None,
             redis,
             scylla: ScyllaAddress {
-                keyspace: format!("mayfly_demo_{number:04x}"),
+                keyspace: format!("mayfly_{what}_{number:04x}"),
                 ..scylla
             },
             secret: write_secret(directory)?,
         })
+    }
+
+    /// The same with so many threads that serve each node.
+    pub fn with_workers(self, workers: usize) -> Joining {
+        Joining {
+            workers: Some(workers),
+            ..self
+        }
     }
 
     /// The settings of the keyspace: one copy is enough for a demo.
@@ -72,7 +85,7 @@ impl Joining {
 
     /// The flags of a node that all nodes share.
     fn flags(&self) -> Vec<String> {
-        vec![
+        let mut flags = vec![
             format!("--redis={}", self.redis),
             format!("--scylla={}", self.scylla),
             String::from("--scylla-replication=1"),
@@ -82,7 +95,9 @@ impl Joining {
             // Nobody asks /readyz, so nobody needs to be told first.
             String::from("--drain-announce=0s"),
             String::from("--drain-timeout=5s"),
-        ]
+        ];
+        flags.extend(self.workers.map(|workers| format!("--workers={workers}")));
+        flags
     }
 }
 
@@ -129,7 +144,7 @@ impl Node {
     /// What the system says.
     pub fn start(number: u16, joining: &Joining, directory: &Path) -> Result<Node, Failure> {
         let [public, admin, peer]: [SocketAddr; 3] = free_addresses()?;
-        let name = format!("demo-{number}");
+        let name = format!("{}-{number}", joining.what);
         let mut command = this_binary()?;
         command.arg("serve").args([
             format!("--node={name}"),
@@ -148,6 +163,16 @@ impl Node {
             generation: None,
             name,
         })
+    }
+
+    /// Where it serves.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Its process.

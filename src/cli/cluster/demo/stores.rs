@@ -83,7 +83,7 @@ pub async fn start_cassandra(
     Ok((address, process))
 }
 
-/// Makes the keyspace of the demo.
+/// Makes the keyspace.
 ///
 /// # Errors
 /// The server cannot be reached, or refuses.
