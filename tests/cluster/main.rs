@@ -8,6 +8,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../servers/hang.rs"]
+mod hang;
+
 #[path = "../servers/redis.rs"]
 #[allow(dead_code, reason = "this target uses a part of it")]
 mod redis;

@@ -3,15 +3,17 @@
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::chaos::network::Namespace;
 use crate::failpoint::{Act, Failpoint};
+use crate::hang;
 use crate::load::Target;
 use crate::support::client::Client;
 use crate::support::server::{command, free_port};
@@ -19,6 +21,9 @@ use crate::support::{LOOK_EVERY, eventually};
 
 /// A probe that takes longer says no, as that of an orchestrator does.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How much of its log a test that fails tells.
+const LAST_LINES: usize = 40;
 
 /// A node with its addresses, whether it runs or not.
 pub struct Node {
@@ -170,16 +175,16 @@ impl Node {
 
     /// Lets the process hang; its connections stay open.
     pub fn pause(&self) {
-        self.signal("STOP");
+        hang::pause(self.process());
     }
 
     pub fn resume(&self) {
-        self.signal("CONT");
+        hang::resume(self.process());
     }
 
     /// Asks the process to end, as an orchestrator does.
     pub fn terminate(&self) {
-        self.signal("TERM");
+        kill_process(Pid::from_child(self.process()), Signal::TERM).unwrap();
     }
 
     /// # Panics
@@ -221,10 +226,8 @@ impl Node {
         self.directory.path().join("failpoints")
     }
 
-    fn signal(&self, name: &str) {
-        let id = self.process.as_ref().unwrap().id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(sent.unwrap().success(), "kill -s {name} {id}");
+    fn process(&self) -> &Child {
+        self.process.as_ref().unwrap()
     }
 }
 
@@ -245,6 +248,12 @@ impl Drop for Node {
             let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
             let copied = fs::copy(self.directory.path().join("log"), &kept);
             println!("the log of {} is {}: {copied:?}", self.name, kept.display());
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            println!("its end:");
+            for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
+                println!("  {line}");
+            }
         }
     }
 }

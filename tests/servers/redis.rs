@@ -5,8 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::hang;
 
 /// A server answers within this after its start, on the busiest machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -62,21 +63,17 @@ impl RedisServer {
 
     /// Lets the process hang; its connections stay open.
     pub fn pause(&self) {
-        kill_process(self.pid(), Signal::STOP).expect("the server can be stopped");
+        hang::pause(&self.process);
     }
 
     /// Ends the hang.
     pub fn resume(&self) {
-        kill_process(self.pid(), Signal::CONT).expect("the server can go on");
+        hang::resume(&self.process);
     }
 
     /// Gives a command in one line, and returns the lines of the answer that come at once.
     pub fn command(&self, line: &str) -> String {
         command(self.port, line).expect("the server answers")
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.process)
     }
 }
 

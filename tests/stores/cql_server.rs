@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::hang;
+
 /// How long a server may take to be ready on a busy machine, the fetching of its files included.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
@@ -81,26 +83,11 @@ impl CqlServer {
 
     /// Returns when every thread of it stands still.
     pub fn pause(&self) {
-        self.signal("-STOP");
-        let tasks = format!("/proc/{}/task", self.process.id());
-        let stands = |task: std::io::Result<std::fs::DirEntry>| {
-            let status = std::fs::read_to_string(task.unwrap().path().join("status"));
-            // A thread that has ended meanwhile has no status any more.
-            status.map_or(true, |status| status.contains("State:\tT"))
-        };
-        while !std::fs::read_dir(&tasks).unwrap().all(stands) {
-            std::thread::yield_now();
-        }
+        hang::pause(&self.process);
     }
 
     pub fn resume(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let process = self.process.id().to_string();
-        let sent = Command::new("kill").args([signal, &process]).status();
-        assert!(sent.unwrap().success());
+        hang::resume(&self.process);
     }
 
     /// Returns when the server is ready.

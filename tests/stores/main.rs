@@ -12,6 +12,9 @@ mod scylla_tables;
 
 mod scylla_owners;
 
+#[path = "../servers/hang.rs"]
+mod hang;
+
 #[allow(dead_code, reason = "this target uses a part of it")]
 mod cql_server;
 

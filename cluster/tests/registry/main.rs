@@ -8,6 +8,9 @@ mod memory;
 
 mod redis;
 
+#[path = "../../../tests/servers/hang.rs"]
+mod hang;
+
 #[path = "../../../tests/servers/redis.rs"]
 mod redis_server;
 
