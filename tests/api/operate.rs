@@ -13,34 +13,33 @@ use crate::support::server::{Server, free_port, refused};
 
 #[test]
 fn sigterm_is_announced_served_through_and_ends_with_0() {
-    let mut server = Server::start_with(&["--drain-announce", "1500ms", "--drain-timeout", "10s"]);
+    let mut server = Server::start_with(&["--drain-announce", "5s", "--drain-timeout", "20s"]);
     let mut client = server.client();
     client.post_message("alice", "before", 600);
     let started = Instant::now();
     server.signal("TERM");
     let mut admin = server.admin();
+    let mut said_yes = 0;
     let draining = eventually("/readyz says no", || {
         let answer = admin.get("/readyz");
+        said_yes += u32::from(answer.status == 200);
         (answer.status == 503).then_some(answer)
     });
     assert_eq!(draining.text(), "draining");
-    let said_no = started.elapsed();
     admin.get("/livez").expect(200);
     admin.get("/startupz").expect(200);
     let id = client.post_message("alice", "while draining", 600);
     server.client().get(&format!("/chat/{id}")).expect(200);
     drop((client, admin));
-    let status = server.await_exit(Duration::from_secs(11));
+    let status = server.await_exit(Duration::from_secs(21));
     assert_eq!(status.code(), Some(0));
     let took = started.elapsed();
     assert!(
-        took >= Duration::from_millis(1_500),
+        took >= Duration::from_secs(5),
         "ended after {took:?}, unannounced"
     );
-    assert!(
-        said_no < Duration::from_millis(1_000),
-        "/readyz said no after {said_no:?}"
-    );
+    // It was asked every 5 ms: for less than a second, however long the machine stood still meanwhile.
+    assert!(said_yes < 150, "/readyz said yes {said_yes} times");
     server.start_again();
     let read = server.client().get("/chats/alice").expect(200).json();
     assert_eq!(read.as_array().unwrap().len(), 2, "nothing is lost");

@@ -10,6 +10,8 @@ mod demo;
 mod schema;
 mod settings;
 mod stub;
+#[path = "../support/mod.rs"]
+mod support;
 mod verify;
 
 use std::io::Write;

@@ -10,6 +10,8 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
+use crate::support::server::free_port;
+
 /// A running service; it stops when dropped.
 pub struct Stub {
     pub address: SocketAddr,
@@ -49,7 +51,9 @@ impl Stub {
                         .route("/drain", web::post().to(drain))
                 };
                 let server = HttpServer::new(app).workers(1).disable_signals();
-                let server = server.bind("127.0.0.1:0").expect("a free port");
+                let server = server
+                    .bind(("127.0.0.1", free_port()))
+                    .expect("a free port");
                 let address = server.addrs()[0];
                 let server = server.run();
                 send.send((address, server.handle()))

@@ -87,7 +87,7 @@ impl Cluster {
             let index = cluster.add_stopped(&[&format!("--expect-members={nodes}")]);
             cluster.nodes[index].start();
         }
-        cluster.await_owned();
+        cluster.await_settled();
         cluster
     }
 
@@ -128,15 +128,36 @@ impl Cluster {
         }
     }
 
+    /// The same, and until nothing is on its way to another node either.
+    #[track_caller]
+    pub fn await_settled(&mut self) {
+        self.await_owned();
+        let views = || -> Option<Vec<Value>> {
+            let running = self.nodes.iter().filter(|node| node.runs());
+            running.map(Node::view).collect()
+        };
+        eventually("nothing moves", || {
+            let views = views()?;
+            let rests = |view: &Value| {
+                view["moves"].as_array().is_some_and(Vec::is_empty)
+                    && view["owners"] == views[0]["owners"]
+            };
+            views.iter().all(rests).then_some(())
+        });
+        assert!(self.is_owned(), "{:#?}", self.lacks());
+    }
+
     /// Waits until every node that runs owns its share of the shards.
     #[track_caller]
     pub fn await_spread(&self) {
         let running = || (0..self.nodes.len()).filter(|index| self.nodes[*index].runs());
         let share = SHARDS / running().count() / 2;
+        let has_its_share = |index| {
+            self.try_shards_of(index)
+                .is_some_and(|owned| owned >= share)
+        };
         eventually("every node owns shards", || {
-            running()
-                .all(|index| self.shards_of(index) >= share)
-                .then_some(())
+            running().all(has_its_share).then_some(())
         });
     }
 
@@ -144,7 +165,7 @@ impl Cluster {
     #[track_caller]
     pub fn await_shards(&self, node: usize, count: usize) {
         eventually("a node owns its number of shards", || {
-            (self.shards_of(node) == count).then_some(())
+            (self.try_shards_of(node) == Some(count)).then_some(())
         });
     }
 
@@ -173,12 +194,17 @@ impl Cluster {
     }
 
     /// How many shards a node owns, as it tells itself.
+    #[track_caller]
     pub fn shards_of(&self, node: usize) -> usize {
-        let view = self.nodes[node].view().unwrap();
+        eventually("a node tells what it owns", || self.try_shards_of(node))
+    }
+
+    /// The same, if it answers.
+    fn try_shards_of(&self, node: usize) -> Option<usize> {
+        let view = self.nodes[node].view()?;
         let owners = view["owners"].as_array().unwrap().iter();
-        owners
-            .filter(|owner| owner["generation"] == view["generation"])
-            .count()
+        let own = owners.filter(|owner| owner["generation"] == view["generation"]);
+        Some(own.count())
     }
 
     /// The keyspace at the first replica, whoever else has it.

@@ -19,6 +19,9 @@ const MAILBOXES: usize = 24;
 /// How often the readiness of each node is asked.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
+/// Readiness that was asked for longer ago says nothing.
+const STALE_MS: u64 = 2_000;
+
 /// A client gives a request up after this, a little more than the service's own limit.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(6);
 
@@ -40,7 +43,9 @@ pub struct Target {
 pub struct Load<'a> {
     recorder: &'a Recorder,
     targets: Vec<Target>,
-    ready: Vec<AtomicBool>,
+    /// When each target said last that it is ready, in milliseconds since the load began and 1; 0 when it did not.
+    ready: Vec<AtomicU64>,
+    began: Instant,
     ended: AtomicBool,
     longest_us: AtomicU64,
     failed: Mutex<Vec<String>>,
@@ -61,8 +66,9 @@ pub fn during(recorder: &Recorder, targets: Vec<Target>, act: impl FnOnce()) -> 
         recorder,
         ready: targets
             .iter()
-            .map(|target| AtomicBool::new(probe(*target)))
+            .map(|target| AtomicU64::new(u64::from(probe(*target))))
             .collect(),
+        began: Instant::now(),
         targets,
         ended: AtomicBool::new(false),
         longest_us: AtomicU64::new(0),
@@ -111,8 +117,10 @@ impl Load<'_> {
     fn watch(&self, index: usize) {
         while self.goes_on() {
             let began = Instant::now();
+            let asked_ms = self.ms();
             let is_ready = probe(self.targets[index]);
-            self.ready[index].store(is_ready, Ordering::SeqCst);
+            let ready_ms = if is_ready { asked_ms } else { 0 };
+            self.ready[index].store(ready_ms, Ordering::SeqCst);
             while self.goes_on() && began.elapsed() < PROBE_EVERY {
                 thread::sleep(PACE);
             }
@@ -181,12 +189,18 @@ impl Load<'_> {
         self.failed.lock().unwrap().push(line);
     }
 
-    /// The first node at or after a place that was ready when it was asked last.
+    /// Milliseconds since the load began, and 1.
+    fn ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64 + 1
+    }
+
+    /// The first node at or after a place that was ready when it was asked last, not long ago.
     fn next_ready(&self, from: usize) -> Option<usize> {
         let count = self.targets.len();
         let places = (0..count).map(|step| (from + step) % count);
-        places
-            .into_iter()
-            .find(|index| self.ready[*index].load(Ordering::SeqCst))
+        places.into_iter().find(|index| {
+            let ready_ms = self.ready[*index].load(Ordering::SeqCst);
+            ready_ms > 0 && self.ms() < ready_ms + STALE_MS
+        })
     }
 }

@@ -48,7 +48,7 @@ impl Race {
             let index = cluster.add_stopped(&[&expected, "--request-timeout=25s"]);
             cluster.nodes[index].start();
         }
-        cluster.await_owned();
+        cluster.await_settled();
         let recorder = Recorder::new();
         let mut client = cluster.nodes[OWNER].client();
         for number in 0.. {

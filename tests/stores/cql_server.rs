@@ -55,7 +55,7 @@ impl CqlServer {
     }
 
     fn launch(port: u16, replica: Option<u8>) -> CqlServer {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         CqlServer {
             process: launch(directory.path(), port, replica),
             directory,
@@ -128,6 +128,21 @@ fn await_log(directory: &Path, mut is_told: impl FnMut(&str) -> bool) {
         assert!(started.elapsed() < READY_WITHIN, "the CQL server: {log}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// In memory where there is room, as `with-cql` does and for its reasons.
+fn directory() -> TempDir {
+    const MEMORY: &str = "/dev/shm";
+    const ROOM_BYTES: u64 = 8 << 30;
+    let room = rustix::fs::statvfs(MEMORY).map_or(0, |found| found.f_bavail * found.f_frsize);
+    let name = format!("mayfly-cql-{}-", std::process::id());
+    let mut named = tempfile::Builder::new();
+    named.prefix(&name);
+    let made = match room >= ROOM_BYTES {
+        true => named.tempdir_in(MEMORY),
+        false => named.tempdir(),
+    };
+    made.unwrap()
 }
 
 /// The process dies with the thread that calls this.

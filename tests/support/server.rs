@@ -244,10 +244,15 @@ fn spawn(directory: &Path, arguments: &[String]) -> (Child, u16, u16) {
         format!("127.0.0.1:{admin_port}"),
     );
     let mut all = vec!["--data-dir", "data"];
-    let addresses = [("--listen", &listen), ("--admin-listen", &admin)];
-    for (flag, address) in addresses {
+    let usual = [
+        ("--listen", listen.as_str()),
+        ("--admin-listen", &admin),
+        // A disk that stands still for some seconds is no trouble of this service.
+        ("--request-timeout", "25s"),
+    ];
+    for (flag, value) in usual {
         if !arguments.iter().any(|given| given == flag) {
-            all.extend([flag, address.as_str()]);
+            all.extend([flag, value]);
         }
     }
     all.extend(arguments.iter().map(String::as_str));

@@ -6,6 +6,7 @@ use cluster::peer::client::PeerClient;
 use cluster::peer::error::{CallError, LinkError, NotSent};
 use cluster::peer::handshake::{HandshakeError, Refusal};
 use cluster::peer::identity::{Identity, IdentityError, Secret, Versions};
+use cluster::peer::limits::PeerLimits;
 use cluster::peer::{Link, Target};
 use tokio::net::TcpListener;
 
@@ -177,6 +178,10 @@ fn a_server_that_does_not_know_the_secret_is_not_believed() {
 
 #[test]
 fn a_handshake_that_does_not_end_is_ended_by_both_sides() {
+    let limits = || PeerLimits {
+        handshake_timeout: std::time::Duration::from_millis(300),
+        ..limits()
+    };
     on_a_worker(async {
         let node = Node::start(identity(1), limits()).await;
         let mut silent = Raw::connect(node.address).await;

@@ -35,10 +35,10 @@ pub fn on_a_worker(test: impl Future<Output = ()>) {
     ended.expect("the test ends within 30 s");
 }
 
-/// Short waits, so that the tests of them are short.
+/// Short waits between tries to connect, and for a handshake as long as any machine needs.
 pub fn limits() -> PeerLimits {
     PeerLimits {
-        handshake_timeout: Duration::from_millis(300),
+        handshake_timeout: Duration::from_secs(20),
         reconnect_first: Duration::from_millis(10),
         reconnect_last: Duration::from_millis(100),
         ..PeerLimits::default()

@@ -10,8 +10,8 @@ use super::relay::Relay;
 use super::schedule::{Fault, Schedule, Step};
 use crate::cluster::Cluster;
 use crate::node::Node;
-use crate::support::LOOK_EVERY;
 use crate::support::server::free_port;
+use crate::support::{LOOK_EVERY, eventually};
 
 /// How long an ended node stays ended.
 const RESTART_AFTER: Duration = Duration::from_millis(300);
@@ -259,7 +259,8 @@ impl<'a> Arena<'a> {
     pub fn audit(&self) {
         for node in &self.cluster.nodes {
             for metric in NEVER.iter().filter(|_| node.runs()) {
-                assert_eq!(node.metric(metric), Some(0.0), "{metric} of {}", node.name);
+                let counted = eventually("the node tells its metrics", || node.metric(metric));
+                assert_eq!(counted, 0.0, "{metric} of {}", node.name);
             }
             let log = node.log();
             let is_told = |line: &&str| NEVER_TOLD.iter().any(|told| line.contains(told));
