@@ -29,6 +29,8 @@ pub enum Clock {
 pub struct Clocks {
     /// Each clock's offset from this node's in milliseconds, and when it was seen.
     offsets: BTreeMap<Clock, (i64, Duration)>,
+    /// The skew while the last of them was known.
+    last_ms: Option<i64>,
 }
 
 /// How far another clock is ahead, given when this node asked it, what it said and when this node had
@@ -47,18 +49,24 @@ impl Clocks {
     }
 
     /// How far the others are ahead of this node, in milliseconds: their median, of two middle ones
-    /// the nearer. Nothing while none is known.
+    /// the nearer. While none is known it is what it was: a wrong clock is not right because nobody is there to
+    /// say so. Nothing before the first.
     pub fn skew_ms(&mut self, now: Duration) -> i64 {
         self.offsets
             .retain(|_, (_, seen_at)| now < *seen_at + SAMPLE_LIFETIME);
         let mut offsets: Vec<_> = self.offsets.values().map(|(offset, _)| *offset).collect();
         offsets.sort_unstable();
-        if offsets.is_empty() {
-            return 0;
+        if !offsets.is_empty() {
+            let (low, high) = (offsets[(offsets.len() - 1) / 2], offsets[offsets.len() / 2]);
+            // Between the two middle ones there is no majority either way.
+            self.last_ms = Some(0_i64.clamp(low, high));
         }
-        let (low, high) = (offsets[(offsets.len() - 1) / 2], offsets[offsets.len() / 2]);
-        // Between the two middle ones there is no majority either way.
-        0_i64.clamp(low, high)
+        self.last_ms.unwrap_or(0)
+    }
+
+    /// Whether any clock was ever seen.
+    pub fn has_seen_any(&self) -> bool {
+        self.last_ms.is_some() || !self.offsets.is_empty()
     }
 
     /// Whether this node may claim shards, and keep them.
@@ -130,7 +138,19 @@ mod tests {
             800
         );
         assert_eq!(clocks.skew_ms(NOW + SAMPLE_LIFETIME), 900);
-        assert!(clocks.may_claim(NOW + SAMPLE_LIFETIME + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_is_wrong_until_another_says_that_it_is_right() {
+        let mut clocks = Clocks::default();
+        assert!(!clocks.has_seen_any() && clocks.may_claim(NOW));
+        clocks.seen(Clock::Registry, 900, NOW);
+        assert!(clocks.has_seen_any() && !clocks.may_claim(NOW));
+        let late = NOW + 10 * SAMPLE_LIFETIME;
+        assert!(!clocks.may_claim(late), "nobody has said that it is right");
+        clocks.seen(Clock::Registry, 0, late);
+        assert!(clocks.may_claim(late));
+        assert!(clocks.may_claim(late + SAMPLE_LIFETIME) && clocks.has_seen_any());
     }
 
     #[test]

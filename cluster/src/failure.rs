@@ -117,9 +117,11 @@ impl Failures {
         }
     }
 
-    /// The peer made a claim: it lives, whatever the probes say.
-    pub fn has_claimed(&mut self, peer: Generation, now: Duration) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
+    /// The peer made a claim at `claimed` or later: it lived then, whatever the probes said before.
+    pub fn has_claimed(&mut self, peer: Generation, claimed: Duration, now: Duration) {
+        if let Some(peer) = self.peers.get_mut(&peer)
+            && !peer.damping.has_evidence_since_after(claimed)
+        {
             peer.is_reset = false;
             peer.failed_probes = 0;
             peer.damping.refute(now);

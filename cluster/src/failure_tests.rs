@@ -248,12 +248,24 @@ fn one_nodes_word_is_not_enough_against_whom_it_suspected_wrongly() {
         failures.suspects(CALM, now)
     };
     assert_eq!(fail(&mut failures, at(0)), [generation(2)]);
-    failures.has_claimed(generation(2), at(100));
+    failures.has_claimed(generation(2), at(100), at(100));
     assert_eq!(failures.suspects(CALM, at(100)), []);
     assert_eq!(fail(&mut failures, at(60_000)), []);
     show(&mut failures, Seen::Doubted, at(60_000));
     assert_eq!(failures.suspects(CALM, at(60_000)), []);
     assert_eq!(failures.suspects(CALM, at(61_000)), [generation(2)]);
+}
+
+#[test]
+fn a_claim_that_may_be_older_than_what_speaks_against_its_maker_clears_nobody() {
+    let mut failures = node(3);
+    failures.connection_reset(generation(2));
+    failures.probe_failed(generation(2));
+    assert_eq!(failures.suspects(CALM, at(100)), [generation(2)]);
+    failures.has_claimed(generation(2), at(99), at(300));
+    assert_eq!(failures.suspects(CALM, at(300)), [generation(2)]);
+    failures.has_claimed(generation(2), at(101), at(400));
+    assert_eq!(failures.suspects(CALM, at(400)), []);
 }
 
 #[test]
@@ -303,7 +315,7 @@ fn takeovers(witnesses: &[Seen]) -> usize {
             let is_suspect = !nodes[me].suspects(CALM, now).is_empty();
             if is_suspect && owner != me {
                 (owner, count) = (me, count + 1);
-                nodes[1 - me].has_claimed(generation(2), now);
+                nodes[1 - me].has_claimed(generation(2), now, now);
             }
         }
     }

@@ -17,7 +17,6 @@ use cluster::member::{Generation, Member, State, View};
 use cluster::membership::Membership;
 use cluster::placement::Table;
 use cluster::registry::Reading;
-use cluster::shard::{Epoch, Shard};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
@@ -25,16 +24,15 @@ use super::detours::Detour;
 use super::drainers::Drainers;
 use super::forward::Shared;
 use super::holdings::{Holdings, Stage};
-use super::known::{KnownClaims, News};
+use super::known::KnownClaims;
 use super::peers::Peers;
 use super::place::{Paused, Placed};
 use super::request::{Serves, Sign};
-use super::routing::{Owner, Remote};
+use super::routing::Remote;
 use super::unserved::Unserved;
 use crate::domain::username::ShardId;
 use crate::shard::clock::Clock;
 use crate::store::journal::Journal;
-use crate::store::scylla::Owners;
 
 /// The state of the node's one thread.
 pub struct Control {
@@ -50,6 +48,8 @@ pub struct Control {
     pub(super) me: RefCell<Member>,
     pub(super) is_draining: Cell<bool>,
     drainers: RefCell<Drainers>,
+    /// When the registry was asked for what it answered last.
+    pub(super) registry_asked: Cell<Option<Duration>>,
     /// Whether the registry has heard of this node.
     pub(super) has_joined: Cell<bool>,
     /// Rung when the registry should hear of this node at once.
@@ -57,10 +57,12 @@ pub struct Control {
     /// Rung when the claims should be read at once.
     pub(super) read_claims: Notify,
     /// What living owners do not serve.
-    unserved: RefCell<Unserved>,
+    pub(super) unserved: RefCell<Unserved>,
     /// Shards of which it is not known whether somebody has them: their claims were never read.
     pub(super) unread: RefCell<BTreeSet<ShardId>>,
     pub(super) store_since: Cell<Option<Duration>>,
+    /// When the last reading of the claims began.
+    pub(super) claims_asked: Cell<Duration>,
     pub(super) clocks: RefCell<Clocks>,
     pub(super) clock: Clock,
     pub(super) is_clock_right: Cell<bool>,
@@ -91,12 +93,14 @@ impl Control {
             me: RefCell::new(me),
             is_draining: Cell::new(false),
             drainers: RefCell::default(),
+            registry_asked: Cell::new(None),
             has_joined: Cell::new(false),
             renew: Notify::new(),
             read_claims: Notify::new(),
             unserved: RefCell::default(),
             unread: RefCell::new(ShardId::all().collect()),
             store_since: Cell::new(None),
+            claims_asked: Cell::new(Duration::ZERO),
             clocks: RefCell::default(),
             clock,
             is_clock_right: Cell::new(true),
@@ -169,41 +173,10 @@ impl Control {
         }
     }
 
-    /// Notes which shards a peer owns, and which of them it serves.
-    fn note_unserved(&self, peer: Generation, sign: &Sign) {
-        let served = sign.serves.iter().filter_map(|serves| serves.shard());
-        let served: BTreeSet<_> = served.map(|(shard, _)| shard).collect();
-        let (known, now) = (self.known.borrow(), Instant::now());
-        let mut unserved = self.unserved.borrow_mut();
-        for shard in ShardId::all() {
-            if known
-                .of(shard)
-                .is_some_and(|(_, owner)| owner.generation == peer)
-            {
-                unserved.heard(shard, peer, served.contains(&shard), now);
-            }
-        }
-    }
-
-    /// Who owns each shard, of those who live and do not neglect it.
-    pub fn owners(&self, view: &View, suspects: &[Generation]) -> Table {
-        let mut owners = self.known.borrow().owners(view, suspects);
-        let unserved = self.unserved.borrow();
-        for shard in ShardId::all() {
-            let owner = owners.owner(Shard(shard.0));
-            let member = owner.and_then(|owner| view.member(owner));
-            let is_neglected =
-                |owner: &Member| unserved.is_neglected(shard, owner.generation, owner.state);
-            if member.is_some_and(is_neglected) {
-                owners.set(Shard(shard.0), None);
-            }
-        }
-        owners
-    }
-
-    /// The registry answered.
-    pub fn heard_registry(self: &Rc<Self>, reading: Reading, asked_ms: u64) {
+    /// The registry answered what it was asked at `asked`, by this node's time at `asked_ms`.
+    pub fn heard_registry(self: &Rc<Self>, reading: Reading, asked: Duration, asked_ms: u64) {
         let now = self.now();
+        self.registry_asked.set(Some(asked));
         let offset = offset_ms(asked_ms, reading.time_ms, self.now_ms());
         self.clocks
             .borrow_mut()
@@ -224,61 +197,9 @@ impl Control {
         metrics.clock_skew.set(skew_ms as f64 / 1_000.0);
     }
 
-    /// The claims were read, or most of them.
-    pub fn heard_claims(&self, owners: Owners) {
-        self.unread
-            .borrow_mut()
-            .retain(|shard| owners.unread.contains(shard));
-        for claim in owners.claims {
-            let Some(shard) = ShardId::all().nth(usize::from(claim.shard.0)) else {
-                continue;
-            };
-            let owner = Remote {
-                generation: claim.owner.node,
-                address: claim.owner.address,
-            };
-            self.hear_of(shard, claim.epoch, &owner.into());
-        }
-        if self.store_since.get().is_none() {
-            self.store_since.set(Some(self.now()));
-        }
-    }
-
     /// A peer says that it takes no more shards.
     pub fn heard_draining(&self, peer: Generation) {
         self.drainers.borrow_mut().said(peer, self.now());
-    }
-
-    /// Somebody is said to have claimed a shard under this epoch.
-    pub fn hear_of(&self, shard: ShardId, epoch: Epoch, owner: &Arc<Remote>) {
-        let news = self.known.borrow_mut().hear(shard, epoch, owner);
-        match news {
-            News::Known => {}
-            News::Newer => {
-                if owner.generation != self.generation() {
-                    let now = self.now();
-                    let mut failures = self.failures.borrow_mut();
-                    failures.has_claimed(owner.generation, now);
-                }
-            }
-            News::TwoOwners => {
-                self.shared.metrics.cluster.two_owners.inc();
-                tracing::error!(
-                    shard = shard.0,
-                    epoch = epoch.0,
-                    "two nodes say that they serve a shard under one epoch"
-                );
-            }
-        }
-        if owner.generation == self.generation() {
-            return;
-        }
-        let holdings = &self.holdings;
-        if holdings.stage(shard) == Stage::Here && holdings.epoch(shard) < epoch {
-            spawn_local(holdings.clone().lose(shard));
-        }
-        let routing = &self.shared.routing;
-        routing.learn(shard, epoch, Owner::There(owner.clone()));
     }
 
     /// Who is taken for dead, as things are now.
@@ -360,18 +281,5 @@ impl Control {
             .borrow()
             .as_ref()
             .map(|placed| placed.want.clone())
-    }
-
-    /// This node's claim of a shard is not the latest any more; another one that is known may be.
-    pub fn forget_own_claim(&self, shard: ShardId) {
-        let me = self.generation();
-        let mut known = self.known.borrow_mut();
-        if known
-            .of(shard)
-            .is_some_and(|(_, owner)| owner.generation == me)
-        {
-            known.forget(shard);
-        }
-        self.read_claims.notify_one();
     }
 }

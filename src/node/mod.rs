@@ -37,6 +37,8 @@ mod drainers;
 
 mod control;
 
+mod owners;
+
 mod unserved;
 
 mod choice;

@@ -23,15 +23,26 @@ const ARRIVING_MAX: usize = 4;
 const LEAVING_MAX: usize = 2;
 const LEAVING_MAX_DRAINING: usize = 8;
 
-/// How long a shard whose claim or hand-over failed is left alone first; it doubles up to the longest.
+/// How long a shard whose claim or hand-over failed is left alone first; it doubles up to the longest. Who
+/// waits for a shard that nobody has waits that long at most when all is well again; a shard that is not
+/// handed over is served meanwhile, and hangs at every try.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
-const PAUSE_LONGEST: Duration = Duration::from_secs(60);
+const PAUSE_LONGEST_UNOWNED: Duration = Duration::from_secs(10);
+const PAUSE_LONGEST_OWNED: Duration = Duration::from_secs(60);
 
 /// A shard that is left alone for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct Paused {
     since: Instant,
     lasts: Duration,
+    /// Who did not take it over; `None` after a claim.
+    target: Option<Generation>,
+}
+
+impl Paused {
+    fn is_over(&self) -> bool {
+        self.since.elapsed() >= self.lasts
+    }
 }
 
 /// How long shards without an owner stay meant for whom they were meant first. That plan may have been
@@ -160,7 +171,7 @@ impl Control {
     }
 
     fn claim(self: &Rc<Self>, shard: ShardId) {
-        if self.is_paused(shard) || self.holdings.count(Stage::Arriving) >= ARRIVING_MAX {
+        if self.is_paused(shard, None) || self.holdings.count(Stage::Arriving) >= ARRIVING_MAX {
             return;
         }
         let (control, metrics) = (self.clone(), self.shared.metrics.clone());
@@ -175,7 +186,7 @@ impl Control {
                 Err(error) => {
                     metrics.cluster.moves.claim_errors.inc();
                     tracing::warn!(shard = shard.0, %error, "a claim failed; it is tried again");
-                    control.pause(shard);
+                    control.pause(shard, None);
                     control.forget_own_claim(shard);
                 }
             }
@@ -188,7 +199,7 @@ impl Control {
             true => LEAVING_MAX_DRAINING,
             false => LEAVING_MAX,
         };
-        if self.is_paused(shard) || self.holdings.count(Stage::Leaving) >= most {
+        if self.is_paused(shard, Some(target)) || self.holdings.count(Stage::Leaving) >= most {
             return;
         }
         let Some((target, client)) = self.peers.peer(target) else {
@@ -203,24 +214,28 @@ impl Control {
                     control.hear_of(shard, epoch, &target);
                 }
                 HandedOver::Gone => {
-                    control.pause(shard);
+                    control.pause(shard, None);
                     control.forget_own_claim(shard);
                 }
-                HandedOver::Stayed => control.pause(shard),
+                HandedOver::Stayed => control.pause(shard, Some(target.generation)),
             }
             control.place();
         });
     }
 
     /// Leaves a shard alone for a while, longer after every failure.
-    fn pause(&self, shard: ShardId) {
+    fn pause(&self, shard: ShardId, target: Option<Generation>) {
         let paused = &mut self.paused.borrow_mut()[shard.index()];
-        let last = paused
-            .as_ref()
-            .map_or(PAUSE_FIRST / 2, |paused| paused.lasts);
+        let last = paused.filter(|last| last.target == target);
+        let last = last.map_or(PAUSE_FIRST / 2, |last| last.lasts);
+        let longest = match target {
+            None => PAUSE_LONGEST_UNOWNED,
+            Some(_) => PAUSE_LONGEST_OWNED,
+        };
         *paused = Some(Paused {
             since: Instant::now(),
-            lasts: (last * 2).min(PAUSE_LONGEST),
+            lasts: (last * 2).min(longest),
+            target,
         });
     }
 
@@ -229,9 +244,13 @@ impl Control {
         self.paused.borrow_mut()[shard.index()] = None;
     }
 
-    fn is_paused(&self, shard: ShardId) -> bool {
-        let paused = &self.paused.borrow()[shard.index()];
-        let is_over = |paused: &Paused| paused.since.elapsed() >= paused.lasts;
-        paused.as_ref().is_some_and(|paused| !is_over(paused))
+    /// All shards are to be tried at once: what they failed by is over.
+    pub fn forgive_all(&self) {
+        self.paused.borrow_mut().fill(None);
+    }
+
+    fn is_paused(&self, shard: ShardId, target: Option<Generation>) -> bool {
+        let paused = self.paused.borrow()[shard.index()];
+        paused.is_some_and(|paused| paused.target == target && !paused.is_over())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::failure::PROBE_INTERVAL;
 use cluster::member::State;
@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::control::Control;
 use super::drainers::SAYING;
 use super::holdings::Stage;
+use super::known::Seen;
 use super::peers::connect;
 use super::request::{News, Serves};
 use super::routing::Remote;
@@ -98,20 +99,21 @@ async fn keep_lease<R: Registry>(control: Rc<Control>, registry: Arc<R>) {
     let mut was_away = false;
     loop {
         let member = control.me.borrow().clone();
-        let (asked_ms, asked) = (control.now_ms(), Instant::now());
+        let (asked_ms, asked) = (control.now_ms(), control.now());
         let renewed = match control.has_joined.get() {
             true => registry.renew(&member).await,
             false => registry.join(&member).await,
         };
         let metrics = &control.shared.metrics.cluster.stores;
-        metrics.redis.observe(asked.elapsed().as_secs_f64());
+        let took = control.now().saturating_sub(asked);
+        metrics.redis.observe(took.as_secs_f64());
         match renewed {
             Ok(reading) => {
                 if std::mem::take(&mut was_away) {
                     tracing::info!("Redis answers again");
                 }
                 control.has_joined.set(true);
-                control.heard_registry(reading, asked_ms);
+                control.heard_registry(reading, asked, asked_ms);
             }
             Err(error @ RegistryError::Replaced { .. }) => {
                 if !answers_at_its_address(&control).await {
@@ -151,13 +153,13 @@ async fn answers_at_its_address(control: &Control) -> bool {
 /// Reads whom the claims name, often while a shard has no owner.
 async fn read_claims(control: Rc<Control>) {
     loop {
-        let mut pause = CLAIMS_PAUSE;
+        let (mut pause, asked) = (CLAIMS_PAUSE, control.now());
         match control.holdings.stores.claims.owners().await {
             Ok(owners) => {
                 if !owners.unread.is_empty() {
                     pause = CLAIMS_PAUSE_IN_PARTS;
                 }
-                control.heard_claims(owners);
+                control.heard_claims(owners, asked);
             }
             Err(error) => {
                 control.store_since.set(None);
@@ -206,7 +208,13 @@ async fn tell_draining(control: Rc<Control>) {
 /// The cluster as this node sees it.
 fn view(control: &Control) -> ClusterView {
     let (members, suspects) = (control.view(), control.suspects());
-    let owners = control.known.borrow().owners(&members, &suspects);
+    let known = control.known.borrow();
+    let owners = known.owners(Seen {
+        view: &members,
+        suspects: &suspects,
+        // Only those who are listed as members are shown as owners.
+        asked: Some(control.now()),
+    });
     let row = |member: &cluster::member::Member| MemberRow {
         generation: shown(member.generation),
         node: member.node.to_string(),
@@ -215,11 +223,10 @@ fn view(control: &Control) -> ClusterView {
         version: member.version.to_string(),
         shards: owners.shards_of(member.generation).count(),
     };
-    let known = control.known.borrow();
     let owner = |(shard, owner): (cluster::shard::Shard, Option<_>)| OwnerRow {
         shard: shard.0,
         generation: owner.map(shown),
-        epoch: known.of(ShardId(shard.0)).map_or(0, |(epoch, _)| epoch.0),
+        epoch: known.epoch(ShardId(shard.0)).0,
     };
     let living = members.members().iter();
     let living = living.filter(|member| !suspects.contains(&member.generation));
@@ -288,6 +295,7 @@ impl Control {
             me.state = state;
             self.renew.notify_one();
             if state == State::Draining {
+                self.forgive_all();
                 // The registry tells them within a second; until then they would hand shards to this node.
                 self.peers.notify(&wire::encode(&News::Drains));
             }

@@ -134,7 +134,8 @@ async fn take_over(control: &Rc<Control>, parcel: &[u8], from: &str) -> PeerAnsw
     let Ok(parcel) = Parcel::decode(parcel) else {
         return PeerAnswer::NotOwner(None);
     };
-    if control.should_leave() {
+    // Whose clock nobody has compared yet may not bring its time into a shard.
+    if control.should_leave() || !control.clocks.borrow().has_seen_any() {
         return PeerAnswer::Draining;
     }
     let (holdings, shard) = (control.holdings.clone(), parcel.shard);

@@ -54,6 +54,11 @@ impl Damping {
         }
     }
 
+    /// Whether the evidence against it is younger than `sign`, a sign of life, which then says nothing.
+    pub(super) fn has_evidence_since_after(&self, sign: Duration) -> bool {
+        self.evidence_since.is_some_and(|since| since > sign)
+    }
+
     /// Whether it was suspected wrongly of late: one node's word is then not enough.
     pub(super) fn is_strict(&self, now: Duration) -> bool {
         self.wrong > 0 && now < self.wrong_until + FORGIVEN_AFTER

@@ -10,11 +10,12 @@ use mayfly::verify::history::{Call, Outcome};
 use super::arena::Arena;
 use super::network;
 use super::schedule::Fault;
+use crate::cluster::SHARDS;
 use crate::load::End;
 use crate::node::Node;
-use crate::support::LOOK_EVERY;
 use crate::support::client::Client;
 use crate::support::history::{Recorder, Sent, post, take};
+use crate::support::{LOOK_EVERY, eventually};
 
 /// How long a partition lasts: longer than a lease in Redis.
 const CUT: Duration = Duration::from_secs(8);
@@ -173,6 +174,56 @@ fn a_node_cut_from_everything_answers_no_read_and_others_serve_its_shards_soon()
     });
 }
 
+#[test]
+fn a_node_that_does_not_reach_redis_takes_nothing_from_those_who_came_meanwhile() {
+    const WITHOUT: usize = 0;
+    const RESTARTED: usize = 1;
+    const STAYS: usize = 2;
+    /// Longer than the claims are not read when nothing is missing.
+    const QUIET: Duration = Duration::from_secs(8);
+    network::inside(3, |network| {
+        let mut arena = Arena::start(network, 3);
+        let claims = |arena: &Arena| {
+            let counted = || arena.cluster.nodes[WITHOUT].metric("mayfly_cluster_claims_total");
+            eventually("the node tells its metrics", counted)
+        };
+        let node = WITHOUT;
+        arena.links.follow(iter::once(Fault::RedisCut { node }));
+        // Its lease ends, and the others take what it has.
+        arena.cluster.await_shards(WITHOUT, 0);
+        arena.cluster.nodes[RESTARTED].kill();
+        arena.cluster.nodes[RESTARTED].start();
+        arena.cluster.nodes[RESTARTED].await_ready();
+        let served: Vec<_> = [RESTARTED, STAYS]
+            .map(|node| arena.cluster.nodes[node].address())
+            .into();
+        eventually("both others have their share", || {
+            let owned = [RESTARTED, STAYS].map(|node| arena.cluster.shards_of(node));
+            (owned.iter().sum::<usize>() == SHARDS
+                && owned.iter().all(|owned| *owned >= SHARDS / 3))
+            .then_some(())
+        });
+        let before = claims(&arena);
+        thread::sleep(QUIET);
+        assert_eq!(claims(&arena), before, "it took from who serves");
+        let recorder = Recorder::new();
+        for number in 0..MAILBOXES {
+            let mut client = arena.cluster.nodes[WITHOUT].client();
+            let sent = recorder.send(&mut client, 0, None, post(&mailbox(number), "one".into()));
+            assert!(
+                served.iter().any(|address| is_by(&sent, address)),
+                "{:?}",
+                sent.outcome
+            );
+        }
+        arena.links.follow(iter::empty());
+        arena.await_well(super::WELL_WITHIN);
+        recorder.settle(&mut arena.cluster.nodes[WITHOUT].client());
+        recorder.judge();
+        arena.audit();
+    });
+}
+
 /// Reads and counts a mailbox at a node that cannot know of it.
 fn count_in_vain(has_healed: &AtomicBool, recorder: &Recorder, user: &str, mut client: Client) {
     const VAIN: u32 = 200;
@@ -227,7 +278,10 @@ fn is_posted(sent: &Sent) -> bool {
 }
 
 fn served_by(sent: &Sent, node: &Node) -> bool {
+    is_by(sent, &node.address())
+}
+
+fn is_by(sent: &Sent, address: &str) -> bool {
     let answer = sent.answer.as_ref();
-    let owner = answer.and_then(|answer| answer.header("mayfly-owner").map(str::to_owned));
-    owner == Some(node.address())
+    answer.and_then(|answer| answer.header("mayfly-owner")) == Some(address)
 }
