@@ -147,7 +147,7 @@ async fn append(
     }
     for write in silent {
         let seat = write.seat.clone();
-        match node.outlast(sent, write).await {
+        match node.outlast(write).await {
             Some(mark) => marks.push((seat, mark)),
             None => lost.push(ShardId(seat.shard.0)),
         }

@@ -235,14 +235,18 @@ impl Node {
         self.is_away.store(health.is_away(), Ordering::Relaxed);
     }
 
-    /// Waits for what is written since `sent` to a shard, as long as the store may be away; nothing when
-    /// the shard is lost. What one partition does not take must not stop all others: then the shard is
-    /// given up, and comes back by a new claim, wherever that gets through (R5).
-    pub(super) async fn outlast(self: &Arc<Self>, sent: Instant, mut write: Write) -> Option<u64> {
-        while !self.health().has_outlasted(sent) {
+    /// Waits for what is written to a shard, as long as the store may be away; nothing when the shard is
+    /// lost. What one partition does not take must not stop all others: then the shard is given up, and
+    /// comes back by a new claim, wherever that gets through (R5).
+    pub(super) async fn outlast(self: &Arc<Self>, mut write: Write) -> Option<u64> {
+        loop {
             self.probe();
             if let Ok(written) = timeout(PROBE_PAUSE, write.done()).await {
                 return written.ok();
+            }
+            // It is the last frame that counts: those before it were taken.
+            if self.health().has_outlasted(write.sent()) {
+                break;
             }
         }
         let shard = write.seat.shard;
@@ -250,7 +254,8 @@ impl Node {
             shard = shard.0,
             "giving up a shard whose journal takes nothing"
         );
-        self.unseat(shard);
+        // Its seat stays until the shard is released: what has left of it is seen there.
+        write.seat.handle(Input::GiveUp);
         write.done().await.ok()
     }
 

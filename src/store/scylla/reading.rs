@@ -1,6 +1,7 @@
 //! Reading the journal of one shard: to recover it, or once more while it is served.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use cluster::ownership::claim::Link;
 use cluster::ownership::recovery::{Scan, Step};
@@ -10,13 +11,22 @@ use cluster::shard::Epoch;
 use super::error::ScyllaError;
 use super::frame::Frame;
 use super::frame_table::SegmentPart;
+use super::patience::Patience;
 use super::seat::Seat;
 
 /// The reading of one shard's journal: the recovery of a claim, or once more what is durable.
 pub(super) struct Reading {
     pub(super) seat: Arc<Seat>,
-    /// The epochs still to be read again; `None` for a recovery.
-    again: Option<Vec<Scan<Frame>>>,
+    /// What is still to be read again; `None` for a recovery.
+    again: Option<Again>,
+}
+
+/// What is still to be read again.
+struct Again {
+    /// The epochs, the next one last.
+    scans: Vec<Scan<Frame>>,
+    /// How long the store may answer nothing: whoever reads keeps others from it.
+    patience: Patience,
 }
 
 impl Reading {
@@ -25,7 +35,10 @@ impl Reading {
         let again = seat.is_serving().then(|| {
             let mut scans = seat.scans();
             scans.reverse();
-            scans
+            Again {
+                scans,
+                patience: Patience::default(),
+            }
         });
         Reading { seat, again }
     }
@@ -34,7 +47,7 @@ impl Reading {
     pub(super) async fn next(mut self) -> (Reading, Result<Option<Vec<Frame>>, ScyllaError>) {
         let frames = match &mut self.again {
             None => self.seat.recover().await,
-            Some(scans) => read_again(&self.seat, scans).await,
+            Some(again) => read_again(&self.seat, again).await,
         };
         (self, frames)
     }
@@ -42,24 +55,32 @@ impl Reading {
 
 async fn read_again(
     seat: &Arc<Seat>,
-    scans: &mut Vec<Scan<Frame>>,
+    again: &mut Again,
 ) -> Result<Option<Vec<Frame>>, ScyllaError> {
-    let Some(scan) = scans.last_mut() else {
+    let Some(scan) = again.scans.last_mut() else {
         return Ok(None);
     };
     let mut found = Vec::new();
     let mut step = scan.step();
     while let Step::Read { segment, from } = step {
-        step = match seat.segment(scan.epoch(), segment, from).await {
+        let part = seat.segment(scan.epoch(), segment, from).await;
+        if again.patience.is_over(part.is_ok(), Instant::now()) {
+            return Err(ScyllaError::GivenUp(seat.shard));
+        }
+        step = match part {
             Ok(part) if part.has_more => scan.part_read(part.frames, &mut found),
             Ok(part) => scan.segment_read(part.frames, &mut found),
-            Err(NoAnswer) => continue,
+            Err(NoAnswer) => {
+                // Nobody needs it any more when the shard is another's.
+                seat.until(|_| true).await?;
+                continue;
+            }
         };
     }
     if let Step::Damaged(seq) = step {
         return Err(doubted(seat, scan.epoch(), seq).await);
     }
-    scans.pop();
+    again.scans.pop();
     Ok(Some(found))
 }
 

@@ -163,6 +163,7 @@ impl Seat {
             pieces: pieces.into_iter(),
             high_water,
             mark: Some(0),
+            sent: Instant::now(),
         };
         write.submit_next();
         write
@@ -330,6 +331,8 @@ pub(super) struct Write {
     high_water: HighWater,
     /// Of the last piece that was submitted; none when the shard did not take it.
     mark: Option<u64>,
+    /// When that was.
+    sent: Instant,
 }
 
 impl Write {
@@ -348,9 +351,15 @@ impl Write {
         }
     }
 
+    /// When the last piece so far was sent.
+    pub(super) fn sent(&self) -> Instant {
+        self.sent
+    }
+
     fn submit_next(&mut self) -> bool {
         let piece = self.pieces.next();
         if let Some(records) = &piece {
+            self.sent = Instant::now();
             self.mark = self.seat.submit(records, self.high_water);
         }
         piece.is_some()
