@@ -5,6 +5,9 @@
 //! archive. Nothing here knows HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use crate::domain::id::MessageId;
 use crate::domain::message::{End, Ended, Unread};
@@ -23,6 +26,8 @@ use crate::store::archive::Archive;
 pub struct Service<A> {
     way: Way,
     archive: Arc<A>,
+    /// How long a client waits for an answer at most.
+    pub request_timeout: Duration,
 }
 
 /// The way to the shards.
@@ -52,6 +57,9 @@ pub enum ServiceError {
     /// The archive cannot be read.
     #[error("the archive cannot be read; repeat later")]
     Archive(#[source] StoreError),
+    /// The archive gave no answer in time.
+    #[error("the archive gave no answer in time; repeat later")]
+    ArchiveSilent,
 }
 
 /// A message as a look-up finds it.
@@ -65,8 +73,16 @@ pub enum Message {
 
 impl<A: Archive> Service<A> {
     /// A service over these shards and this archive.
-    pub fn new(way: Way, archive: Arc<A>) -> Service<A> {
-        Service { way, archive }
+    pub fn new(way: Way, archive: Arc<A>, request_timeout: Duration) -> Service<A> {
+        Service {
+            way,
+            archive,
+            request_timeout,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.request_timeout
     }
 
     /// Accepts a message.
@@ -85,7 +101,7 @@ impl<A: Archive> Service<A> {
     /// # Errors
     /// [`ServiceError`]
     pub async fn take(&self, take: Take) -> Result<Served<Delivery>, ServiceError> {
-        let shard = take.hash.route().shard();
+        let (shard, deadline) = (take.hash.route().shard(), self.deadline());
         let mut served: Served<Delivery> = match &self.way {
             Way::Here(hosts) => Served::here(hosts.take(take).await?),
             Way::Cluster(forward) => forward.ask(Call::Take(take)).await?.try_into()?,
@@ -93,7 +109,13 @@ impl<A: Archive> Service<A> {
         let delivery = &mut served.answer;
         if let Some(place) = delivery.archived.take() {
             let in_memory = std::mem::take(&mut delivery.messages);
-            delivery.messages = self.read_again(shard, place, in_memory).await?;
+            let archive = self.archive.as_ref();
+            let again = read_again(archive, shard, place, in_memory);
+            delivery.messages = within(deadline, again).await.map_err(|error| {
+                tracing::error!(%error, "the messages of a read that is repeated were not found");
+                // They are read, so it must not be said that nothing was done.
+                CallError::OutcomeUnknown
+            })?;
         }
         Ok(served)
     }
@@ -120,6 +142,7 @@ impl<A: Archive> Service<A> {
     /// # Errors
     /// [`ServiceError`]
     pub async fn find(&self, id: MessageId) -> Result<Served<Option<Message>>, ServiceError> {
+        let deadline = self.deadline();
         let found: Result<Served<Found>, CallError> = match &self.way {
             Way::Here(hosts) => hosts.find(id).await.map(Served::here),
             Way::Cluster(forward) => match forward.ask(Call::Find(id)).await {
@@ -130,7 +153,7 @@ impl<A: Archive> Service<A> {
         let Served { answer, by } = match found {
             Ok(found) => found,
             Err(error @ CallError::Refused(Refusal::NotHere)) => {
-                let row = self.archive.get(id).await.ok().flatten();
+                let row = within(deadline, self.archive.get(id)).await.ok().flatten();
                 let row = row.ok_or(error)?;
                 return Ok(Served::here(Some(Message::Ended(row))));
             }
@@ -140,42 +163,49 @@ impl<A: Archive> Service<A> {
             Found::Unread(username, message) => Some(Message::Unread(username, message)),
             Found::Ended(ended) => Some(Message::Ended(ended)),
             Found::Elsewhere => {
-                let row = self.archive.get(id).await.map_err(ServiceError::Archive)?;
+                let row = within(deadline, self.archive.get(id)).await?;
                 row.map(Message::Ended)
             }
         };
         Ok(Served { answer, by })
     }
+}
 
-    /// The messages of an earlier read: those `in_memory` when the shard was asked, the rest from the
-    /// archive.
-    async fn read_again(
-        &self,
-        shard: ShardId,
-        place: ReadPlace,
-        in_memory: Vec<Delivered>,
-    ) -> Result<Vec<Delivered>, ServiceError> {
-        let ReadPlace {
-            username,
-            read_at,
-            range,
-        } = place;
-        let rows = self
-            .archive
-            .read_together(shard, read_at, range, username.as_str())
-            .await;
-        let mut messages = in_memory;
-        for row in rows.map_err(ServiceError::Archive)? {
-            debug_assert_eq!(row.end, End::Read);
-            messages.push(Delivered {
-                id: row.id,
-                content: row.content,
-            });
-        }
-        messages.sort_unstable_by_key(|message| message.id);
-        messages.dedup_by_key(|message| message.id);
-        Ok(messages)
+/// What the archive answers until the deadline.
+async fn within<T>(
+    deadline: Instant,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, ServiceError> {
+    match timeout_at(deadline, answer).await {
+        Ok(answer) => answer.map_err(ServiceError::Archive),
+        Err(_) => Err(ServiceError::ArchiveSilent),
     }
+}
+
+/// The messages of an earlier read: those `in_memory` when the shard was asked, the rest from the archive.
+async fn read_again<A: Archive>(
+    archive: &A,
+    shard: ShardId,
+    place: ReadPlace,
+    in_memory: Vec<Delivered>,
+) -> Result<Vec<Delivered>, StoreError> {
+    let ReadPlace {
+        username,
+        read_at,
+        range,
+    } = place;
+    let rows = archive.read_together(shard, read_at, range, username.as_str());
+    let mut messages = in_memory;
+    for row in rows.await? {
+        debug_assert_eq!(row.end, End::Read);
+        messages.push(Delivered {
+            id: row.id,
+            content: row.content,
+        });
+    }
+    messages.sort_unstable_by_key(|message| message.id);
+    messages.dedup_by_key(|message| message.id);
+    Ok(messages)
 }
 
 impl<T> Served<T> {

@@ -45,6 +45,7 @@ pub struct PublicServer<J, A> {
     shared: Option<Arc<Shared>>,
     metrics: Arc<Metrics>,
     limits: Arc<Limits>,
+    request_timeout: Duration,
     is_for_loopback: bool,
     seats: Arc<Mutex<Vec<Option<WorkerSeat<J>>>>>,
     lifecycle: Arc<Lifecycle>,
@@ -100,6 +101,7 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
             shared: parts.shared.clone(),
             metrics: base.metrics.clone(),
             limits,
+            request_timeout: settings.request_timeout,
             is_for_loopback: settings.listen.ip().to_canonical().is_loopback()
                 && !settings.insecure_open,
             seats: Arc::new(Mutex::new(seats)),
@@ -144,7 +146,7 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
             Some(shared) => Way::Cluster(Forward::new(shared.clone())),
         };
         Api::new(
-            Service::new(way, self.archive.clone()),
+            Service::new(way, self.archive.clone(), self.request_timeout),
             self.limits.clone(),
             self.metrics.clone(),
             self.traffic.clone(),

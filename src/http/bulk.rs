@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::api::{Api, Route};
 use super::body::{BodyError, BodyFormat, PostBody, is_json, parse_bulk};
@@ -124,8 +125,14 @@ async fn accept_one<A: Archive>(
     key: Option<&[u8]>,
 ) -> Result<MessageId, Problem> {
     let post = post::call(item?, operation, key);
-    // Never closed. Its queue is served in order, so that the messages of one user keep theirs.
-    let _on_its_way = api.bulk.on_their_way.acquire().await;
+    // Its queue is served in order, so that the messages of one user keep theirs.
+    let turn = api.bulk.on_their_way.acquire();
+    let _on_its_way = timeout(api.service.request_timeout, turn)
+        .await
+        .map_err(|_| {
+            let detail = "too many messages of bulks wait; repeat after the time in Retry-After";
+            Problem::new(Kind::Overloaded, detail)
+        })?;
     Ok(api.service.post(post).await?.answer.id)
 }
 

@@ -263,7 +263,7 @@ impl From<ServiceError> for Problem {
             },
             ServiceError::Call(CallError::Busy) => Kind::Overloaded,
             ServiceError::Call(CallError::OutcomeUnknown) => Kind::OutcomeUnknown,
-            ServiceError::Archive(_) => Kind::StoreAway,
+            ServiceError::Archive(_) | ServiceError::ArchiveSilent => Kind::StoreAway,
         };
         if let ServiceError::Archive(source) = &error {
             tracing::error!(error = %source, "a look-up in the archive failed");
