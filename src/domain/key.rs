@@ -10,8 +10,8 @@ use super::username::Username;
 /// How long a key of a client is remembered, in milliseconds.
 pub const KEY_WINDOW_MS: u64 = 10 * 60 * 1_000;
 
-/// How long the id of a forwarded call is remembered, in milliseconds: many times the longest
-/// deadline of a call.
+/// How long the id of a forwarded call is remembered, in milliseconds: twice the longest deadline of a call,
+/// and longer than a connection is kept on which nothing comes.
 pub const CALL_WINDOW_MS: u64 = 60 * 1_000;
 
 /// Longest key, in bytes.

@@ -50,7 +50,8 @@ pub struct PeerLimits {
     pub handshake_timeout: Duration,
     /// From the first to the last byte of a frame, and for the other side to take what is written.
     pub frame_timeout: Duration,
-    /// Without a byte from a client, which sends a keep-alive after a quarter of it.
+    /// Without a byte from a client, which sends a keep-alive after a quarter of it. Longer than any call takes, and
+    /// shorter than a call is remembered: one that was stuck on its way is not done a second time.
     pub idle_timeout: Duration,
     /// How long after a call's deadline its answer must be there, or the other side is taken for dead.
     pub answer_grace: Duration,
@@ -71,10 +72,10 @@ impl Default for PeerLimits {
             handshakes_max: 64,
             handshake_timeout: Duration::from_secs(2),
             frame_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(40),
             answer_grace: Duration::from_secs(5),
             reconnect_first: Duration::from_millis(50),
-            reconnect_last: Duration::from_secs(5),
+            reconnect_last: Duration::from_millis(500),
         }
     }
 }
