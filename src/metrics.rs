@@ -20,7 +20,7 @@ const DURATION_BUCKETS_SECONDS: [f64; 12] = [
 ];
 
 /// What metrics count or measure: each has one of these words in its name.
-const UNITS: [&str; 14] = [
+const UNITS: [&str; 17] = [
     "seconds",
     "bytes",
     "messages",
@@ -35,6 +35,9 @@ const UNITS: [&str; 14] = [
     "claims",
     "calls",
     "violations",
+    "events",
+    "stores",
+    "views",
 ];
 
 /// Handles of all metrics, resolved once.
@@ -156,6 +159,8 @@ impl Metrics {
         let metrics = Metrics::new();
         metrics.http("/chat", "POST", "2xx");
         metrics.bulk_problems("5xx");
+        let (client, server) = Default::default();
+        metrics.cluster.note_peers(&client, &server);
         let mut text =
             String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
         for family in metrics.registry.gather() {
@@ -163,6 +168,7 @@ impl Metrics {
             let labels: Vec<_> = family
                 .get_metric()
                 .iter()
+                .take(1)
                 .flat_map(|m| m.get_label())
                 .map(|l| l.name())
                 .collect();

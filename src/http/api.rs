@@ -151,14 +151,20 @@ impl<A> Api<A> {
 
     /// Counts a message of a bulk that is answered with a problem: of the bulk's own answer nobody sees it.
     pub fn count_in_bulk(&self, problem: &Problem) {
-        if problem.kind == Kind::Overloaded {
-            self.metrics.shed.inc();
-        }
+        self.count_refusal(problem);
         let class = match problem.status().is_server_error() {
             true => "5xx",
             false => "4xx",
         };
         self.metrics.bulk_problems(class).inc();
+    }
+
+    fn count_refusal(&self, problem: &Problem) {
+        match problem.kind {
+            Kind::Overloaded => self.metrics.shed.inc(),
+            Kind::NotServed => self.metrics.cluster.not_served.inc(),
+            _ => {}
+        }
     }
 
     /// Waits for the answer and sends it with all that goes around it. The answer stays where it is: a
@@ -172,9 +178,7 @@ impl<A> Api<A> {
         let started = Instant::now();
         let _under_way = self.traffic.enter(self.worker);
         let mut response = answer.await.unwrap_or_else(|problem| {
-            if problem.kind == Kind::Overloaded {
-                self.metrics.shed.inc();
-            }
+            self.count_refusal(&problem);
             problem.response()
         });
         let id = self.request_id.of(request);

@@ -79,6 +79,8 @@ pub enum Kind {
     Misdirected,
     /// Too much waits.
     Overloaded,
+    /// No node of the cluster serves the mailbox.
+    NotServed,
     /// Too many idempotency keys are remembered.
     KeysFull,
     /// The store does not answer.
@@ -127,6 +129,7 @@ impl Kind {
             Kind::CrossSite => (403, "cross-site", "Pages of other sites may not do this"),
             Kind::Misdirected => (421, "misdirected", "The request is for another host"),
             Kind::Overloaded => (503, "overloaded", "Too many requests wait"),
+            Kind::NotServed => (503, "not-served", "No node serves the mailbox"),
             Kind::KeysFull => (503, "keys-full", "Too many idempotency keys are remembered"),
             Kind::StoreAway => (503, "store-away", "The store does not answer"),
             Kind::OutcomeUnknown => (504, "outcome-unknown", "The outcome is not known"),
@@ -258,7 +261,8 @@ impl From<ServiceError> for Problem {
                 Refusal::KeysFull => Kind::KeysFull,
                 Refusal::MemoryFull => Kind::MemoryFull,
                 Refusal::DiskFull => Kind::DiskFull,
-                Refusal::Overloaded | Refusal::NotHere => Kind::Overloaded,
+                Refusal::Overloaded => Kind::Overloaded,
+                Refusal::NotHere => Kind::NotServed,
                 Refusal::StoreAway => Kind::StoreAway,
             },
             ServiceError::Call(CallError::Busy) => Kind::Overloaded,

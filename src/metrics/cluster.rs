@@ -1,6 +1,9 @@
 //! The metrics of a node of a cluster. On one machine they stay at zero.
 
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use cluster::peer::counters::{ClientCounters, ServerCounters};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 use super::registered;
 
@@ -20,6 +23,14 @@ pub struct ClusterMetrics {
     pub owned: IntGauge,
     /// Shards without a known owner.
     pub unowned: IntGauge,
+    /// Requests that no node could be found for.
+    pub not_served: IntCounter,
+    /// 1 while ScyllaDB does not answer this node.
+    pub store_away: IntGauge,
+    /// 1 while Redis has not told this node of members for a lease.
+    pub view_frozen: IntGauge,
+    /// What happens on the connections between nodes, by kind.
+    peer_events: IntCounterVec,
     /// How far this node's clock is from the median of the others, in seconds.
     pub clock_skew: Gauge,
     /// Shards that two members said they serve under one epoch.
@@ -49,6 +60,10 @@ pub struct MoveMetrics {
     pub claim_errors: IntCounter,
     /// Shards that this node lost to another one.
     pub lost: IntCounter,
+    /// Shards that this node let go of, for the store did not take their journals.
+    pub given_up: IntCounter,
+    /// Claims that found a journal damaged.
+    pub damaged: IntCounter,
 }
 
 /// Calls between nodes.
@@ -84,6 +99,13 @@ impl ClusterMetrics {
             "mayfly_cluster_clock_skew_seconds",
             "How far the clocks of the others are ahead of this node's, by their median.",
         );
+        let peer_events = IntCounterVec::new(
+            Opts::new(
+                named("peer_events_total"),
+                "What happened on the connections between nodes, by event: connected, connect_failed, disconnected, too_much_under_way and outcome_unknown where this node calls; refused, stranger, turned_away, garbage, too_many_calls and slow where it is called.",
+            ),
+            &["event"],
+        );
         ClusterMetrics {
             members: make.gauge("members", "Live members in this node's view."),
             suspects: make.gauge(
@@ -95,6 +117,19 @@ impl ClusterMetrics {
                 "unowned_shards",
                 "Shards that no live member owns, as this node sees it.",
             ),
+            not_served: make.counter(
+                "not_served_requests_total",
+                "Requests refused with 503 because no node served their shard in time.",
+            ),
+            store_away: make.gauge(
+                "away_stores",
+                "1 while ScyllaDB does not answer this node, else 0.",
+            ),
+            view_frozen: make.gauge(
+                "frozen_views",
+                "1 while this node has not heard of the members by Redis for a lease, else 0.",
+            ),
+            peer_events: registered(registry, peer_events),
             clock_skew: registered(registry, skew),
             two_owners: make.counter(
                 "owner_violations_total",
@@ -107,6 +142,26 @@ impl ClusterMetrics {
             moves: MoveMetrics::new(&make),
             calls: CallMetrics::new(&make),
             stores: StoreMetrics::new(&make),
+        }
+    }
+
+    /// Brings what happened on the connections up to date, from their own totals.
+    pub fn note_peers(&self, client: &ClientCounters, server: &ServerCounters) {
+        for (event, total) in [
+            ("connected", client.connected.get()),
+            ("connect_failed", client.failed.get()),
+            ("disconnected", client.resets.get()),
+            ("too_much_under_way", client.full.get()),
+            ("outcome_unknown", client.unknown.get()),
+            ("refused", server.refused.get()),
+            ("stranger", server.strangers.get()),
+            ("turned_away", server.turned_away.get()),
+            ("garbage", server.garbage.get()),
+            ("too_many_calls", server.too_many_calls.get()),
+            ("slow", server.slow.get()),
+        ] {
+            let counter = self.peer_events.with_label_values(&[event]);
+            counter.inc_by(total.saturating_sub(counter.get()));
         }
     }
 }
@@ -134,6 +189,14 @@ impl MoveMetrics {
             lost: make.counter(
                 "lost_shards_total",
                 "Shards that another node claimed while this one served them.",
+            ),
+            given_up: make.counter(
+                "given_up_shards_total",
+                "Shards that this node let go of because ScyllaDB took nothing of their journals; they are claimed again.",
+            ),
+            damaged: make.counter(
+                "damaged_claims_total",
+                "Claims that found a journal damaged: the shard stays without an owner; must stay 0.",
             ),
         }
     }

@@ -205,6 +205,7 @@ impl Control {
     /// Who is taken for dead, as things are now.
     pub fn judge(&self) {
         let now = self.now();
+        let away = self.holdings.stores.journal.is_away();
         let outlook = {
             let membership = self.membership.borrow();
             Outlook {
@@ -216,6 +217,8 @@ impl Control {
         let suspects = self.failures.borrow_mut().suspects(outlook, now);
         let metrics = &self.shared.metrics.cluster;
         metrics.suspects.set(suspects.len() as i64);
+        metrics.store_away.set(i64::from(away));
+        metrics.view_frozen.set(i64::from(outlook.is_frozen));
         *self.suspects.borrow_mut() = suspects;
     }
 

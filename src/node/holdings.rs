@@ -89,6 +89,13 @@ pub enum ArrivalError {
     Ending,
 }
 
+impl ArrivalError {
+    /// Whether the journal of the shard is damaged.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, ArrivalError::Store(error) if error.is_damage())
+    }
+}
+
 impl Holdings {
     /// Nothing is here yet.
     pub fn new(
@@ -189,10 +196,16 @@ impl Holdings {
             Stage::Here | Stage::Leaving => self.enter(shard, Stage::Lost),
             Stage::Away | Stage::Arriving | Stage::Lost => return,
         }
-        self.shared.metrics.cluster.moves.lost.inc();
-        tracing::info!(shard = shard.0, "another node claimed the shard");
         self.shared.routing.leave(shard, Owner::Nobody);
         let released = self.stores.claims.release_shard(shard);
+        let metrics = &self.shared.metrics.cluster.moves;
+        if released.is_given_up {
+            // The store has told why.
+            metrics.given_up.inc();
+        } else {
+            metrics.lost.inc();
+            tracing::info!(shard = shard.0, "another node claimed the shard");
+        }
         spawn_local(self.clone().audit(shard, released));
         self.forget(shard).await;
     }

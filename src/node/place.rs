@@ -185,7 +185,12 @@ impl Control {
                 }
                 Err(error) => {
                     metrics.cluster.moves.claim_errors.inc();
-                    tracing::warn!(shard = shard.0, %error, "a claim failed; it is tried again");
+                    if error.is_damage() {
+                        metrics.cluster.moves.damaged.inc();
+                        tracing::error!(shard = shard.0, %error, "a claim failed; it is tried again");
+                    } else {
+                        tracing::warn!(shard = shard.0, %error, "a claim failed; it is tried again");
+                    }
                     control.pause(shard, None);
                     control.forget_own_claim(shard);
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cluster::failure::PROBE_INTERVAL;
 use cluster::member::State;
+use cluster::peer::server::PeerServer;
 use cluster::registry::{RENEWAL, Registry, RegistryError};
 use cluster::shard::Epoch;
 use tokio::select;
@@ -47,6 +48,8 @@ pub struct Arriving {
     pub losses: UnboundedReceiver<ShardId>,
     /// Shards that are served from now on.
     pub arrivals: UnboundedReceiver<(ShardId, Epoch)>,
+    /// By whom peers reach this node.
+    pub server: PeerServer,
 }
 
 /// Runs the node until it is told to leave.
@@ -55,6 +58,7 @@ pub async fn run<R: Registry>(control: Rc<Control>, registry: Arc<R>, arriving: 
         mut asks,
         losses,
         arrivals,
+        server,
     } = arriving;
     spawn_local(keep_lease(control.clone(), registry.clone()));
     spawn_local(read_claims(control.clone()));
@@ -68,6 +72,8 @@ pub async fn run<R: Registry>(control: Rc<Control>, registry: Arc<R>, arriving: 
             _ = ticks.tick() => {
                 control.settle_state();
                 control.place();
+                let metrics = &control.shared.metrics.cluster;
+                metrics.note_peers(&control.shared.counters, server.counters());
             }
             ask = asks.recv() => match ask {
                 Some(Ask::View(asker)) => drop(asker.send(view(&control))),
@@ -86,11 +92,17 @@ pub async fn run<R: Registry>(control: Rc<Control>, registry: Arc<R>, arriving: 
 }
 
 fn drain(control: &Control, asker: oneshot::Sender<Drain>) {
-    if !control.is_draining.replace(true) {
+    let is_new = !control.is_draining.replace(true);
+    if is_new {
         tracing::info!("draining: handing every shard over");
         control.settle_state();
     }
     let left = control.left_to_hand_over();
+    if is_new && left == 0 && !control.holdings.is_empty() {
+        tracing::warn!(
+            "no other node can take the shards over: nobody serves them until one comes"
+        );
+    }
     let _ = asker.send(Drain { left });
 }
 

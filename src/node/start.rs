@@ -197,6 +197,7 @@ impl Ready {
             asks,
             losses: self.losses,
             arrivals: self.arrivals,
+            server: self.server.clone(),
         };
         run(self.control, self.registry, arriving).await;
         self.server.close();

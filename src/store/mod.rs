@@ -78,3 +78,14 @@ pub enum StoreError {
     #[error(transparent)]
     Scylla(#[from] scylla::error::ScyllaError),
 }
+
+impl StoreError {
+    /// Whether what was acknowledged is damaged.
+    pub fn is_damage(&self) -> bool {
+        use scylla::error::ScyllaError;
+        matches!(
+            self,
+            StoreError::Damaged { .. } | StoreError::Scylla(ScyllaError::Damaged { .. })
+        )
+    }
+}

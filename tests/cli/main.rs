@@ -3,6 +3,8 @@
 //! Commands that call a service call a small one of these tests (`stub`), so that what a service
 //! decides is not tested here.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panic")]
+
 mod bench;
 mod clients;
 mod cluster;

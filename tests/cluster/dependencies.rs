@@ -75,6 +75,8 @@ fn without_redis_a_killed_node_is_replaced_by_the_word_of_two_peers() {
         thread::sleep(CALM);
         cluster.redis.kill();
         thread::sleep(LONG);
+        let frozen = cluster.nodes[1].metric("mayfly_cluster_frozen_views");
+        assert_eq!(frozen, Some(1.0));
         cluster.nodes[0].kill();
         eventually("every user is served again", || {
             let mut client = cluster.nodes[1].client();
@@ -119,8 +121,16 @@ fn while_the_store_hangs_writes_are_refused_fast_and_afterwards_the_service_goes
                 try_to_post()
             })
             .collect();
+        let is_away = |is: f64| {
+            eventually("the metrics tell whether the store is away", || {
+                let told = cluster.nodes[0].metric("mayfly_cluster_away_stores")?;
+                (told == is).then_some(())
+            });
+        };
+        is_away(1.0);
         store.resume();
         let resumed = Instant::now();
+        is_away(0.0);
         assert!(
             refused.iter().all(|(outcome, _)| is_refused(outcome)),
             "{refused:?}"

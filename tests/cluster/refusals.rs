@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::cluster::Cluster;
 use crate::node::Node;
+use crate::support::eventually;
 use crate::support::server::{Refused, free_port, refused};
 
 /// A start of this node, which must end by itself with this code and one line; all of `words` are in it.
@@ -32,6 +33,11 @@ fn a_node_with_another_secret_is_refused_and_the_cluster_stays_as_it_is() {
     );
     is_refused(&cluster.node(&[&file]), 1, &["secret"]);
     cluster.await_owned();
+    eventually("a member counts it", || {
+        let refused = "mayfly_cluster_peer_events_total{event=\"refused\"}";
+        let mut counted = cluster.nodes.iter().map(|node| node.metric(refused));
+        counted.any(|counted| counted > Some(0.0)).then_some(())
+    });
 }
 
 #[test]

@@ -229,6 +229,7 @@ mod tests {
         let released = Released {
             epoch: Epoch(3),
             frames: 7,
+            is_given_up: false,
         };
         for (row, expected) in [
             (row(3, &[(3, None)], 3), None),

@@ -68,6 +68,8 @@ pub struct Released {
     pub epoch: Epoch,
     /// Its frames up to the last of them: no seal may be shorter.
     pub frames: u64,
+    /// Whether this node gave the shard up, before anybody else was seen to have it.
+    pub is_given_up: bool,
 }
 
 /// A segment to read, from one of its frames on.
@@ -244,7 +246,10 @@ impl Seat {
 
     /// What answers have left of.
     pub(super) fn released_frames(&self) -> Released {
-        self.state().released
+        Released {
+            is_given_up: self.progress.borrow().ended == Some(End::GivenUp),
+            ..self.state().released
+        }
     }
 
     /// At or above the time and id of every record of the shard.
@@ -377,7 +382,10 @@ impl State {
     /// Notes that an epoch begins.
     pub(super) fn serve(&mut self, epoch: Epoch) {
         self.submitted.clear();
-        self.released = Released { epoch, frames: 0 };
+        self.released = Released {
+            epoch,
+            ..Released::default()
+        };
     }
 
     fn next_mark(&mut self) -> u64 {

@@ -6,8 +6,8 @@ use mayfly::verify::history::{Call, Outcome};
 
 use super::{OWNER, RACER, Race, is_from, shard_of, texts};
 use crate::failpoint::Act;
-use crate::support::SOON;
 use crate::support::history::{post, take};
+use crate::support::{SOON, eventually};
 
 /// The node that is not the owner.
 const OTHER: usize = 1;
@@ -101,6 +101,10 @@ fn a_shard_whose_journal_takes_nothing_is_given_up_and_its_node_keeps_all_others
         assert_eq!(reading.join().unwrap().outcome, Outcome::Unknown);
     });
     race.await_told(OWNER, "giving up a shard");
+    eventually("it is counted", || {
+        let counted = |name| race.cluster.nodes[OWNER].metric(name);
+        (counted("mayfly_cluster_given_up_shards_total")? == 1.0).then_some(())
+    });
     assert_eq!(race.read(OWNER), ["first"]);
     let left = race.cluster.shards_of(OWNER);
     assert!(left >= owned - 1, "{left} of {owned} shards are left");
