@@ -239,3 +239,7 @@ served!(Accepted, Accepted);
 served!(Delivered, Delivery);
 served!(Counted, Count);
 served!(Found, Found);
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;
