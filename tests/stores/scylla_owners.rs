@@ -309,6 +309,36 @@ fn a_claim_that_the_store_does_not_answer_is_given_up_and_the_store_is_not_away(
     append(&*node.journal, &one_post(&other, 1, "goes on"));
 }
 
+/// Few are read at once: one that waits for ever would keep all others away.
+#[test]
+fn a_shard_that_was_taken_over_and_cannot_be_read_is_let_go() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let server = CqlServer::start();
+    let settings = settings_at(&server.address(), "unread");
+    apply_schema(&settings, options()).unwrap();
+    let open = || ScyllaStores::open(&settings, claimant(), None).unwrap();
+    let (mine, shard) = (username(1), shard_of(&username(1)));
+    let (first, second) = (open(), open());
+    take(&first, &[shard]);
+    append(&*first.journal, &one_post(&mine, 1, "answered"));
+    let (offer, high_water) = now(first.claims.freeze_shard(shard)).unwrap();
+    now(second.claims.take_over(shard, offer, high_water)).unwrap();
+    server.pause();
+    let (told, telling) = std::sync::mpsc::channel();
+    let journal = second.journal.clone();
+    std::thread::spawn(move || told.send(now(journal.replay(&[shard], &mut |_, _| Ok(())))));
+    let read = telling.recv_timeout(PATIENCE);
+    server.resume();
+    let read = read.expect("it ends");
+    assert!(
+        matches!(read, Err(StoreError::Scylla(ScyllaError::GivenUp(_)))),
+        "{read:?}"
+    );
+    // As after any claim that failed.
+    second.claims.release_shard(shard);
+    assert_eq!(take(&second, &[shard])[&shard], ["answered"]);
+}
+
 #[test]
 fn calls_that_others_wait_on_do_not_wait_for_all_that_a_server_that_hangs_may_take() {
     const SOON: Duration = Duration::from_secs(5);
