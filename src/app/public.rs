@@ -1,11 +1,13 @@
 //! The public server: HTTP workers, each with its host of shards and its way to all others.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 
@@ -33,6 +35,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may be idle between requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take nothing of an answer: what it was delivered is kept until it has it.
+const TAKES_NOTHING_MAX: Duration = Duration::from_secs(30);
 
 /// Open connections per worker; more wait in the backlog.
 const CONNECTIONS_PER_WORKER_MAX: usize = 25_000;
@@ -128,6 +133,7 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
             .max_connections(CONNECTIONS_PER_WORKER_MAX)
             .client_request_timeout(HEAD_TIMEOUT)
             .keep_alive(KEEP_ALIVE)
+            .on_connect(|connection, _| limit_waiting(connection))
             .shutdown_timeout(drain.as_secs().max(1))
             .disable_signals()
             .bind(settings.listen)
@@ -176,5 +182,16 @@ impl<J: Journal, A: Archive> PublicServer<J, A> {
         }
         WORKER.set(Some(worker));
         worker
+    }
+}
+
+/// Has the system end a connection whose client takes nothing for long; without it the connection lasts.
+fn limit_waiting(connection: &dyn Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        let limit_ms = TAKES_NOTHING_MAX.as_millis() as u32;
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, limit_ms) {
+            tracing::debug!(%error, "a client may take nothing for as long as it likes");
+        }
     }
 }

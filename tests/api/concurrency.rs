@@ -1,12 +1,14 @@
 //! Many clients at once: every message goes to exactly one of them.
 
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mayfly::verify::history::Outcome;
 
 use crate::support::SOON;
+use crate::support::client::connect;
 use crate::support::history::{Recorder, post, take};
 use crate::support::server::Server;
 
@@ -92,4 +94,29 @@ fn of_many_posts_with_one_key_exactly_one_is_done() {
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
     assert_eq!(server.metric("mayfly_messages_posted_total"), 1);
+}
+
+/// What is on its way to a client is kept for it: one that takes nothing must not keep it for ever.
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_for_long_loses_its_connection() {
+    /// The limit of 30 s, and some more.
+    const LONG: Duration = Duration::from_secs(35);
+    let server = Server::start_with(&["--durability", "memory"]);
+    let mut client = server.client();
+    let text = "x".repeat(60_000);
+    for _ in 0..200 {
+        client.post_message("alice", &text, 600);
+    }
+    let read = b"POST /chats/alice/take HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut stream = connect(server.port).unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4_096).unwrap();
+    stream.write_all(read).unwrap();
+    std::thread::sleep(LONG);
+    let mut answer = Vec::new();
+    let ended = stream.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    assert!(
+        !answer.ends_with(b"\r\n0\r\n\r\n"),
+        "it was sent to the end: {ended:?}"
+    );
 }
