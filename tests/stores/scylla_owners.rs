@@ -340,6 +340,23 @@ fn a_shard_that_was_taken_over_and_cannot_be_read_is_let_go() {
 }
 
 #[test]
+fn a_start_waits_for_a_server_that_is_silent_for_a_moment() {
+    /// Longer than one try to connect.
+    const MOMENT: Duration = Duration::from_secs(11);
+    let server = CqlServer::start();
+    let settings = settings_at(&server.address(), "silent");
+    apply_schema(&settings, options()).unwrap();
+    server.pause();
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| ScyllaStores::open(&settings, claimant(), None).map(drop));
+        std::thread::sleep(MOMENT);
+        server.resume();
+        opening.join().unwrap()
+    });
+    assert!(opened.is_ok(), "{opened:?}");
+}
+
+#[test]
 fn calls_that_others_wait_on_do_not_wait_for_all_that_a_server_that_hangs_may_take() {
     const SOON: Duration = Duration::from_secs(5);
     let server = CqlServer::start();

@@ -11,7 +11,6 @@ use rustls::pki_types::pem::PemObject;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 
@@ -112,14 +111,11 @@ impl Connector {
     /// Makes a session; at least one node must answer.
     ///
     /// # Errors
-    /// [`CqlError::NotSent`].
+    /// [`CqlError::NotSent`] and [`CqlError::Silent`].
     pub async fn connect(&self) -> Result<Session, CqlError> {
-        let session = tokio::time::timeout(SESSION_TIMEOUT, self.builder.build()).await;
-        match session {
-            Ok(session) => {
-                session.map_err(|error: NewSessionError| CqlError::NotSent(error.into()))
-            }
-            Err(elapsed) => Err(CqlError::NotSent(elapsed.into())),
+        match tokio::time::timeout(SESSION_TIMEOUT, self.builder.build()).await {
+            Ok(session) => Ok(session?),
+            Err(elapsed) => Err(CqlError::Silent(elapsed.into())),
         }
     }
 }

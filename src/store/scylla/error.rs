@@ -3,7 +3,10 @@
 use std::error::Error;
 
 use cluster::shard::Shard;
-use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
+use scylla::errors::{
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
+    MetadataError, NewSessionError, PrepareError, RequestAttemptError,
+};
 
 /// A call to ScyllaDB failed; the difference is what may have been done.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +14,9 @@ pub enum CqlError {
     /// Nothing was sent: there is no connection, or the call itself is wrong.
     #[error("ScyllaDB cannot be reached: {0}")]
     NotSent(#[source] Box<dyn Error + Send + Sync>),
+    /// Nothing was sent: somebody is there, and did not answer while a session was made.
+    #[error("ScyllaDB is silent: {0}")]
+    Silent(#[source] Box<dyn Error + Send + Sync>),
     /// The server said no, before it did anything.
     #[error("ScyllaDB refuses: {0}")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
@@ -35,6 +41,31 @@ impl CqlError {
         move |error| CqlError::Unreadable {
             table,
             what: error.to_string(),
+        }
+    }
+}
+
+impl From<NewSessionError> for CqlError {
+    fn from(error: NewSessionError) -> CqlError {
+        let is_silent = match &error {
+            NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
+                ConnectionPoolError::Broken {
+                    last_connection_error,
+                },
+            )) => match last_connection_error {
+                ConnectionError::BrokenConnection(_) => true,
+                ConnectionError::ConnectionSetupRequestError(setup) => matches!(
+                    setup.error,
+                    ConnectionSetupRequestErrorKind::BrokenConnection(_)
+                ),
+                _ => false,
+            },
+            NewSessionError::MetadataError(MetadataError::FetchError(_)) => true,
+            _ => false,
+        };
+        match is_silent {
+            true => CqlError::Silent(error.into()),
+            false => CqlError::NotSent(error.into()),
         }
     }
 }

@@ -113,8 +113,14 @@ impl ScyllaStores {
         let (claims, journal, archive) = on.block_on({
             let on = on.clone();
             async move {
-                let cql = Arc::new(Cql::connect(&settings, Purpose::Serve, metrics).await?);
-                let mut patience = StartPatience::begin(true);
+                let mut patience = StartPatience::begin();
+                let cql = loop {
+                    match Cql::connect(&settings, Purpose::Serve, metrics.clone()).await {
+                        Ok(cql) => break Arc::new(cql),
+                        Err(error) => patience.after(error).await?,
+                    }
+                };
+                patience.is_reached = true;
                 let meta = loop {
                     match meta::check(&cql, &settings).await {
                         Ok(meta) => break meta,
@@ -155,7 +161,7 @@ pub fn apply_schema(settings: &ScyllaSettings, options: SchemaOptions) -> Result
     let on = start()?;
     let settings = settings.clone();
     let applied = on.block_on(async move {
-        let mut patience = StartPatience::begin(false);
+        let mut patience = StartPatience::begin();
         loop {
             match meta::apply(&settings, &options).await {
                 Ok(is_new) => break Ok::<_, ScyllaError>(is_new),
@@ -174,11 +180,10 @@ struct StartPatience {
 }
 
 impl StartPatience {
-    /// With a server that was reached already, or not yet.
-    fn begin(is_reached: bool) -> StartPatience {
+    fn begin() -> StartPatience {
         StartPatience {
             ends: Instant::now() + START_PATIENCE,
-            is_reached,
+            is_reached: false,
         }
     }
 
@@ -186,7 +191,7 @@ impl StartPatience {
     async fn after(&mut self, error: ScyllaError) -> Result<(), ScyllaError> {
         let is_moment = match &error {
             ScyllaError::Call { source, .. } => match source {
-                CqlError::Ambiguous(_) => true,
+                CqlError::Ambiguous(_) | CqlError::Silent(_) => true,
                 CqlError::NotSent(_) => self.is_reached,
                 CqlError::Refused(_) | CqlError::Unreadable { .. } => false,
             },
