@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::clocks::{Clock as SeenClock, Clocks, offset_ms};
+use cluster::clocks::{Clock as SeenClock, Clocks, SKEW_MS_MAX, offset_ms};
 use cluster::failure::{Failures, Outlook, Report};
 use cluster::member::{Generation, Member, State, View};
 use cluster::membership::Membership;
@@ -33,6 +33,9 @@ use super::unserved::Unserved;
 use crate::domain::username::ShardId;
 use crate::shard::clock::Clock;
 use crate::store::journal::Journal;
+
+/// An answer that took longer does not tell the time well enough to be doubted by it.
+const CLOCK_ANSWERED_WITHIN: Duration = Duration::from_millis(SKEW_MS_MAX.unsigned_abs());
 
 /// The state of the node's one thread.
 pub struct Control {
@@ -176,13 +179,19 @@ impl Control {
     /// The registry answered what it was asked at `asked`, by this node's time at `asked_ms`.
     pub fn heard_registry(self: &Rc<Self>, reading: Reading, asked: Duration, asked_ms: u64) {
         let now = self.now();
-        self.registry_asked.set(Some(asked));
         let offset = offset_ms(asked_ms, reading.time_ms, self.now_ms());
-        self.clocks
-            .borrow_mut()
-            .seen(SeenClock::Registry, offset, now);
+        let is_exact = now.saturating_sub(asked) <= CLOCK_ANSWERED_WITHIN;
+        let mut clocks = self.clocks.borrow_mut();
+        if is_exact || !clocks.has_seen_any() {
+            clocks.seen(SeenClock::Registry, offset, now);
+        }
+        drop(clocks);
         if let Some(hold) = self.membership.borrow_mut().heard(reading, now) {
             tracing::info!(?hold, "members that Redis does not name are kept for now");
+        }
+        // While it may not know all who live it has not been asked.
+        if !self.membership.borrow().is_holding(now) {
+            self.registry_asked.set(Some(asked));
         }
         let view = self.membership.borrow().view().clone();
         self.failures.borrow_mut().watch(&view);

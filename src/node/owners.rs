@@ -22,7 +22,10 @@ impl Control {
     /// The claims were read, or most of them; the reading began at `asked`.
     pub fn heard_claims(&self, owners: Owners, asked: Duration) {
         // What the reading before did not show was claimed since that began.
-        let since = self.claims_asked.replace(asked);
+        let since = self.claims_asked.get();
+        if owners.unread.is_empty() {
+            self.claims_asked.set(asked);
+        }
         self.unread
             .borrow_mut()
             .retain(|shard| owners.unread.contains(shard));

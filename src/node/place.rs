@@ -123,8 +123,13 @@ impl Control {
             self.claim(candidate.shard);
         }
         self.tell_room(left);
-        self.shared.metrics.cluster.unowned.set(unowned as i64);
-        if unowned > 0 {
+        // Who is no member, and may only be new, gives this node no sign of what it serves.
+        let is_unknown = |owner: &Generation| view.member(*owner).is_none();
+        let owned = owners.iter().filter_map(|(_, owner)| owner);
+        let unknown = owned.filter(is_unknown).count();
+        let missing = unowned + unknown;
+        self.shared.metrics.cluster.unowned.set(missing as i64);
+        if missing > 0 {
             self.read_claims.notify_one();
         }
     }

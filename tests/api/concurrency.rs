@@ -100,7 +100,7 @@ fn of_many_posts_with_one_key_exactly_one_is_done() {
 #[test]
 fn a_client_that_takes_nothing_of_its_answer_for_long_loses_its_connection() {
     /// The limit of 30 s, and some more.
-    const LONG: Duration = Duration::from_secs(35);
+    const LONG: Duration = Duration::from_secs(45);
     let server = Server::start_with(&["--durability", "memory"]);
     let mut client = server.client();
     let text = "x".repeat(60_000);

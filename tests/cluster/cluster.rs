@@ -144,7 +144,7 @@ impl Cluster {
             };
             views.iter().all(rests).then_some(())
         });
-        assert!(self.is_owned(), "{:#?}", self.lacks());
+        self.await_owned();
     }
 
     /// Waits until every node that runs owns its share of the shards.

@@ -75,8 +75,8 @@ fn without_redis_a_killed_node_is_replaced_by_the_word_of_two_peers() {
         thread::sleep(CALM);
         cluster.redis.kill();
         thread::sleep(LONG);
-        let frozen = cluster.nodes[1].metric("mayfly_cluster_frozen_views");
-        assert_eq!(frozen, Some(1.0));
+        let frozen = || cluster.nodes[1].metric("mayfly_cluster_frozen_views");
+        assert_eq!(eventually("the node tells its metrics", frozen), 1.0);
         cluster.nodes[0].kill();
         eventually("every user is served again", || {
             let mut client = cluster.nodes[1].client();

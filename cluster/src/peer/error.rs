@@ -91,6 +91,17 @@ pub enum LinkError {
     },
 }
 
+impl LinkError {
+    /// Whether another start of the node answers than the one that is meant.
+    pub fn is_other_generation(&self) -> bool {
+        let source = match self {
+            LinkError::Handshake { source, .. } => source,
+            LinkError::Connect { .. } | LinkError::Cut { .. } => return false,
+        };
+        matches!(source, HandshakeError::OtherGeneration(_))
+    }
+}
+
 /// Why a probe failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProbeError {

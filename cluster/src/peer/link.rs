@@ -46,9 +46,11 @@ pub(super) async fn run(wire: Rc<Wire>, identity: Arc<Identity>, target: Target)
                 LinkError::Cut { address, source }
             }
         };
+        // That start of the node has ended, and will never be there again.
+        let is_gone = error.is_other_generation();
         wire.down(error);
         select! {
-            () = sleep(backoff.wait(rand::random())) => {}
+            () = sleep(backoff.wait(rand::random())), if !is_gone => {}
             () = wire.hurry.notified() => {}
         }
     }

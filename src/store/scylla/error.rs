@@ -4,8 +4,9 @@ use std::error::Error;
 
 use cluster::shard::Shard;
 use scylla::errors::{
-    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
-    MetadataError, NewSessionError, PrepareError, RequestAttemptError,
+    BrokenConnectionErrorKind, ConnectionError, ConnectionPoolError,
+    ConnectionSetupRequestErrorKind, DbError, ExecutionError, MetadataError, NewSessionError,
+    PrepareError, RequestAttemptError,
 };
 
 /// A call to ScyllaDB failed; the difference is what may have been done.
@@ -52,15 +53,7 @@ impl From<NewSessionError> for CqlError {
                 ConnectionPoolError::Broken {
                     last_connection_error,
                 },
-            )) => match last_connection_error {
-                ConnectionError::BrokenConnection(_) => true,
-                ConnectionError::ConnectionSetupRequestError(setup) => matches!(
-                    setup.error,
-                    ConnectionSetupRequestErrorKind::BrokenConnection(_)
-                ),
-                _ => false,
-            },
-            NewSessionError::MetadataError(MetadataError::FetchError(_)) => true,
+            )) => is_silence(last_connection_error),
             _ => false,
         };
         match is_silent {
@@ -68,6 +61,26 @@ impl From<NewSessionError> for CqlError {
             false => CqlError::NotSent(error.into()),
         }
     }
+}
+
+/// Whether a server took the connection and then did not answer. One that says something wrong, or ends the
+/// connection, is none of ScyllaDB.
+fn is_silence(error: &ConnectionError) -> bool {
+    let broken = match error {
+        ConnectionError::BrokenConnection(broken) => broken,
+        ConnectionError::ConnectionSetupRequestError(setup) => match &setup.error {
+            ConnectionSetupRequestErrorKind::BrokenConnection(broken) => broken,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    matches!(
+        broken.downcast_ref(),
+        Some(
+            BrokenConnectionErrorKind::KeepaliveTimeout(_)
+                | BrokenConnectionErrorKind::ChannelError
+        )
+    )
 }
 
 impl From<ExecutionError> for CqlError {

@@ -209,7 +209,12 @@ fn a_node_that_does_not_reach_redis_takes_nothing_from_those_who_came_meanwhile(
         let recorder = Recorder::new();
         for number in 0..MAILBOXES {
             let mut client = arena.cluster.nodes[WITHOUT].client();
-            let sent = recorder.send(&mut client, 0, None, post(&mailbox(number), "one".into()));
+            // A store that stands still for a moment is another matter.
+            let sent = eventually("a post is answered by a message", || {
+                let call = post(&mailbox(number), format!("one {}", recorder.len()));
+                let sent = recorder.send(&mut client, 0, None, call);
+                is_posted(&sent).then_some(sent)
+            });
             assert!(
                 served.iter().any(|address| is_by(&sent, address)),
                 "{:?}",

@@ -103,7 +103,7 @@ fn a_shard_whose_journal_takes_nothing_is_given_up_and_its_node_keeps_all_others
     race.await_told(OWNER, "giving up a shard");
     eventually("it is counted", || {
         let counted = |name| race.cluster.nodes[OWNER].metric(name);
-        (counted("mayfly_cluster_given_up_shards_total")? == 1.0).then_some(())
+        (counted("mayfly_cluster_given_up_shards_total")? >= 1.0).then_some(())
     });
     assert_eq!(race.read(OWNER), ["first"]);
     let left = race.cluster.shards_of(OWNER);

@@ -1,3 +1,5 @@
+//! What the service makes of an archive that fails or hangs.
+
 use std::future::pending;
 
 use actix::{Actor, Context, Handler};
